@@ -1,0 +1,87 @@
+"""The project's errors: one base, each also the fitting builtin, so that callers may catch either."""
+
+__all__ = [
+    "ConfigError",
+    "CorruptDataError",
+    "CubeError",
+    "DataError",
+    "EncoderError",
+    "LabelError",
+    "MissingDataError",
+    "RunMismatchError",
+    "ScaleError",
+    "SegclrError",
+    "SegmentNotFoundError",
+    "SkeletonError",
+    "StageFailedError",
+    "TrainingError",
+    "VolumeError",
+]
+
+
+class SegclrError(Exception):
+    """Base of all errors this package raises on purpose: the message says what, received, allowed."""
+
+
+class ConfigError(SegclrError, ValueError):
+    """A configuration value is unknown, missing or out of range; the only error of exit status 2."""
+
+
+class DataError(SegclrError, ValueError):
+    """Input data contradict what they should be."""
+
+
+class MissingDataError(SegclrError, FileNotFoundError):
+    """A file, volume or table that a step needs is not there."""
+
+    def __str__(self) -> str:
+        """FileNotFoundError formats (errno, text) pairs; here the text is all there is."""
+        return str(self.args[0]) if self.args else ""
+
+
+class CorruptDataError(SegclrError, OSError):
+    """A file is there but its content fails its checksum or cannot be decoded."""
+
+
+class VolumeError(DataError):
+    """A volume cannot be opened or read as asked."""
+
+
+class ScaleError(VolumeError, LookupError):
+    """No stored scale fits the voxel size that was asked for."""
+
+
+class SkeletonError(DataError):
+    """A skeleton is not a forest, or does not belong to its segment."""
+
+
+class CubeError(DataError):
+    """Cubes cannot be cut as asked."""
+
+
+class EncoderError(DataError):
+    """An encoder's files or input do not fit its architecture."""
+
+
+class TrainingError(SegclrError, RuntimeError):
+    """Training cannot go on: the loss is not finite, or the data cannot make a batch."""
+
+
+class LabelError(DataError):
+    """Labels do not fit the embeddings or the task."""
+
+
+class SegmentNotFoundError(SegclrError, KeyError):
+    """A segment id is not in the table or release."""
+
+    def __str__(self) -> str:
+        """KeyError shows the repr of its argument; the message is meant to be read."""
+        return str(self.args[0]) if self.args else ""
+
+
+class RunMismatchError(ConfigError):
+    """An output folder was written with another configuration, encoder or input."""
+
+
+class StageFailedError(SegclrError, RuntimeError):
+    """Some parts of a stage failed for good; the summary lists them."""
