@@ -6,10 +6,18 @@ Units stand in the keys' names; every default is stated here and nowhere else.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from segclr import files
 from segclr.errors import ConfigError
@@ -35,7 +43,10 @@ __all__ = [
 ]
 
 Triple = tuple[int, int, int]
-Size = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Edge = Annotated[int, Field(ge=1)]
+Size = tuple[Positive, Positive, Positive]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Metric = Literal["euclidean", "path"]
 
@@ -43,21 +54,45 @@ Metric = Literal["euclidean", "path"]
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys refused, nothing coerced from a wrong kind."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_flag_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes `steps: yes` for 1
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            msg = f"must be a number, got {value}"
+            raise ValueError(msg)
+        return value
 
 
 class TissueConfig(Section):
     """Made tissue: blocks of neuropil with ground truth, side by side along x."""
 
     n_blocks: int = Field(4, ge=1, description="blocks side by side along x; each holds its own cells")
-    block_size_vx: Triple = Field((256, 256, 192), description="voxels (x, y, z) of a block")
+    block_size_vx: Triple = Field(
+        (192, 224, 192), description="voxels (x, y, z) of a block; multiples of 16, at least 64"
+    )
     voxel_size_nm: Size = Field((64.0, 64.0, 80.0), description="nm (x, y, z) of a voxel")
+    offset_vx: Triple = Field((0, 0, 0), description="first voxel (x, y, z) of the volume")
+    somata_per_class: int = Field(
+        3, ge=0, description="whole cells of each class in a block, half of them test"
+    )
+
+    @field_validator("block_size_vx")
+    @classmethod
+    def _check_block_size(cls, value: Triple) -> Triple:
+        # Chunks end at block borders, so that each has one writer; 16 keeps them from being slivers.
+        if any(edge < 64 or edge % 16 for edge in value):
+            msg = "must be multiples of 16 and at least 64 voxels"
+            raise ValueError(msg)
+        return value
 
 
 class VolumeConfig(Section):
     """The EM volume and the draft segmentation."""
 
-    em: str = Field(description="URL of the EM: precomputed://, zarr://, n5://")
+    em: str = Field(description="URL of the EM: precomputed:// or zarr:// (OME-Zarr)")
     segmentation: str = Field(description="URL of the segmentation, same schemes")
     voxel_size_nm: Size = Field(description="nm (x, y, z) at which cubes are cut")
     downsample: bool = Field(
@@ -68,8 +103,8 @@ class VolumeConfig(Section):
 class SkeletonConfig(Section):
     """Where skeletons come from."""
 
-    source: str = Field(
-        "kimimaro", description="'kimimaro', 'tissue' (made tissue's own), or a URL of precomputed skeletons"
+    source: Literal["kimimaro", "tissue"] = Field(
+        "kimimaro", description="kimimaro: made from the segmentation; tissue: the made tissue's own"
     )
     min_segment_vx: int = Field(1000, ge=1, description="smaller segments get no skeleton (dust)")
     teasar_scale: float = Field(1.5, gt=0, description="TEASAR invalidation radius = scale * radius + const")
@@ -103,13 +138,23 @@ class PairConfig(Section):
     )
     held_out: float = Field(0.33, gt=0, lt=1, description="share of the segments kept from training")
 
+    @model_validator(mode="after")
+    def _check_distances(self) -> Self:
+        if self.min_distance_nm >= self.max_distance_nm:
+            low, high = self.min_distance_nm, self.max_distance_nm
+            msg = f"min_distance_nm {low:g} must be below max_distance_nm {high:g}"
+            raise ValueError(msg)
+        return self
+
 
 class CubeConfig(Section):
     """Masked cubes cut for training."""
 
     size_vx: int = Field(129, ge=8, description="edge of a cube the encoder sees")
     margin_vx: int = Field(0, ge=0, description="stored beyond the cube on every side, for shifted views")
-    block_vx: Triple = Field((512, 512, 512), description="voxels (x, y, z) of a block of work")
+    block_vx: tuple[Edge, Edge, Edge] = Field(
+        (512, 512, 512), description="voxels (x, y, z) of a block of work"
+    )
     shard_cubes: int = Field(256, ge=1, description="cubes in one shard (file) of the store")
 
 
@@ -118,8 +163,15 @@ class EncoderConfig(Section):
 
     depth: Literal[10, 18, 34, 50] = Field(18, description="layers of the residual network")
     width: float = Field(1.0, gt=0, description="factor on the 64, 128, 256, 512 channels")
-    stem: Literal["large", "small"] = Field(
-        "large", description="large: 7^3 stride 2 and max-pool, for cubes of 65 and more; small: 3^3 stride 1"
+    stem: Literal["large", "medium", "small", "patch"] = Field(
+        "large",
+        description="large: 7^3 stride 2 and max-pool, stride 4 in all; patch: 2^3 voxels to channels and "
+        "3^3 stride 2, stride 4 in all, the fastest on CPUs; medium: 5^3 stride 2; small: 3^3 stride 1",
+    )
+    input: Literal["grey", "centred"] = Field(
+        "grey",
+        description="grey: as published; centred: grey less its mean within the mask, and the mask as a second "
+        "channel, which small encoders learn from much faster",
     )
     norm: Literal["batch", "group"] = Field("batch", description="kind of normalisation")
     bottleneck_hidden: int = Field(512, ge=1, description="width of the bottleneck's two hidden layers")
@@ -145,6 +197,9 @@ class TrainConfig(Section):
     steps: int = Field(1000, ge=1, description="optimiser steps")
     batch_pairs: int = Field(64, ge=2, description="pairs in a batch: each makes two views")
     temperature: float = Field(0.1, gt=0, description="of NT-Xent")
+    mask_same_segment: bool = Field(
+        default=True, description="other pairs of the same segment do not count as negatives"
+    )
     optimizer: Literal["lars", "adamw", "sgd"] = Field("adamw", description="kind of optimiser")
     learning_rate: float = Field(1e-3, gt=0, description="peak, after warm-up; then cosine to 0")
     weight_decay: float = Field(1e-4, ge=0, description="not applied to norms and biases")
@@ -155,6 +210,7 @@ class TrainConfig(Section):
     validation_pairs: int = Field(256, ge=2, description="held-out pairs looked at")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
     num_workers: int = Field(0, ge=0, description="data loader processes; 0 reads in the training process")
+    memory_gb: float = Field(2.0, ge=0, description="cubes are held in memory up to this size, else streamed")
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -170,7 +226,7 @@ class EmbedConfig(Section):
 class AggregateConfig(Section):
     """Mean embeddings over the neighbourhood of each node."""
 
-    radii_um: tuple[float, ...] = Field((0.0, 5.0, 10.0), description="0: the node alone")
+    radii_um: tuple[NotNegative, ...] = Field((0.0, 5.0, 10.0), description="0: the node alone")
     metrics: tuple[Metric, ...] = Field(("euclidean", "path"), description="how distance is measured")
 
 
@@ -179,14 +235,20 @@ class LabelConfig(Section):
 
     compartments: str | None = Field(None, description="URL of a label volume: a node's class is its voxel's")
     compartment_names: dict[int, str] = Field({}, description="class of each value of the label volume")
-    cell_types: str | None = Field(None, description="Parquet or CSV: segment_id, cell_type")
+    cell_types: str | None = Field(
+        None,
+        description="Parquet, CSV, or a folder of Parquet: segment_id, cell_type, and split (train/test) if known",
+    )
 
 
 class EvaluateConfig(Section):
     """What the run is judged by."""
 
-    retrieval_exclusion_nm: tuple[float, ...] = Field(
+    retrieval_exclusion_nm: tuple[NotNegative, ...] = Field(
         (400.0,), description="nearest neighbours closer than this are left out of the retrieval metric"
+    )
+    probe_c: float | None = Field(
+        1.0, gt=0, description="inverse L2 strength of the linear probes; null: chosen by cross-validation"
     )
     untrained_baseline: bool = Field(
         default=True, description="embed with an untrained encoder of the same seed"

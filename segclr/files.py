@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import uuid
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ __all__ = [
     "read_bytes",
     "read_json",
     "remove",
+    "remove_leftovers",
     "sha256",
+    "sync",
     "write_bytes",
     "write_json",
 ]
@@ -41,7 +44,7 @@ def is_local(url: str) -> bool:
 
 def local_path(url: str) -> Path:
     """The path of a local URL."""
-    return Path(url.split("://", 1)[1] if "://" in url else url)
+    return Path(url.split("://", 1)[1] if "://" in url else url).expanduser()
 
 
 def join(url: str, *names: str) -> str:
@@ -65,7 +68,7 @@ def glob(url: str, pattern: str) -> list[str]:
     filesystem, path = _filesystem(url)
     if not filesystem.exists(path):
         return []
-    found = sorted(str(p) for p in filesystem.glob(f"{path.rstrip('/')}/{pattern}"))
+    found = sorted(str(p) for p in filesystem.glob(f"{glob_escape(path.rstrip('/'))}/{pattern}"))
     return [str(filesystem.unstrip_protocol(p)) if not is_local(url) else p for p in found]
 
 
@@ -91,7 +94,7 @@ def write_bytes(url: str, content: bytes) -> None:
         return
     target = local_path(url)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    temporary = target.parent / f"{_TEMPORARY}{target.name}-{uuid.uuid4().hex}"
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -101,12 +104,29 @@ def write_bytes(url: str, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(target.parent)
+    _sync(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a local folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def remove_leftovers(url: str) -> None:
+    """Delete what killed attempts at writing a local file left beside it, ours and zarr-python's."""
+    if is_local(url):
+        target = local_path(url)
+        name = glob_escape(target.name)
+        for pattern in (f"{_TEMPORARY}{name}-*", f"{name}.*.partial"):
+            for leftover in target.parent.glob(pattern):
+                leftover.unlink(missing_ok=True)
+
+
+def sync(url: str) -> None:
+    """Make a local file that another library wrote survive a power cut; object stores need nothing."""
+    if is_local(url):
+        path = local_path(url)
+        _sync(path)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,0 +1,20 @@
+"""Contrastive training of encoders. Imports torch and Lightning."""
+
+from segclr.train.augment import ViewParameters, apply_views, center_views, sample_views
+from segclr.train.batch import PairBatch
+from segclr.train.dataset import ArrayCubes, CubeSource, PairDataset, PairRows
+from segclr.train.fit import TrainingData, train_encoder
+
+__all__ = [
+    "ArrayCubes",
+    "CubeSource",
+    "PairBatch",
+    "PairDataset",
+    "PairRows",
+    "TrainingData",
+    "ViewParameters",
+    "apply_views",
+    "center_views",
+    "sample_views",
+    "train_encoder",
+]

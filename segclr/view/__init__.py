@@ -1,0 +1,44 @@
+"""Figures and the report."""
+
+from segclr.view.figures_confusion import confusion_columns, figure_confusions
+from segclr.view.figures_embedding import embedding_columns, figure_embedding
+from segclr.view.figures_scores import (
+    Score,
+    ScoreCurve,
+    curve_columns,
+    figure_f1_against_radius,
+    figure_retrieval,
+    figure_scores,
+    retrieval_columns,
+    score_columns,
+)
+from segclr.view.figures_training import TrainingCurve, figure_training, training_columns
+from segclr.view.figures_volume import SliceView, figure_cubes, figure_slices
+from segclr.view.report import Illustration, Section, Table, columns_to_csv, render_report, write_report
+
+__all__ = [
+    "Illustration",
+    "Score",
+    "ScoreCurve",
+    "Section",
+    "SliceView",
+    "Table",
+    "TrainingCurve",
+    "columns_to_csv",
+    "confusion_columns",
+    "curve_columns",
+    "embedding_columns",
+    "figure_confusions",
+    "figure_cubes",
+    "figure_embedding",
+    "figure_f1_against_radius",
+    "figure_retrieval",
+    "figure_scores",
+    "figure_slices",
+    "figure_training",
+    "render_report",
+    "retrieval_columns",
+    "score_columns",
+    "training_columns",
+    "write_report",
+]

@@ -1,0 +1,225 @@
+"""Fit, apply and judge classifiers on a run's embeddings.
+
+The stage ``evaluate`` has one part a task: linear probes for each kind of label, with the baselines
+beside them, and retrieval, which needs no labels. Held-out segments are the ones kept from training.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.aggregate import read_aggregated, settings
+from pipelines.blocks import Stage
+from pipelines.features import read_features
+from pipelines.nodes import read_nodes
+from pipelines.pairs import cell_types, held_out_segments
+from pipelines.records import Outcome, stage_digest
+from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run
+from segclr import files
+from segclr.classify import (
+    Joined,
+    Labels,
+    LinearClassifier,
+    Split,
+    evaluate,
+    forest_baseline,
+    join_labels,
+    retrieval,
+    split_from_segments,
+)
+from segclr.config import Metric, digest
+from segclr.data.lookup import values_at
+from segclr.data.nodes import NodeTable
+from segclr.data.volume import open_volume
+from segclr.errors import ConfigError, LabelError
+from segclr.store.embeddings import EmbeddingTable
+from segclr.store.parquet import write_columns
+
+__all__ = [
+    "TASKS",
+    "encoders_of",
+    "evaluate_stage",
+    "fit_classifier",
+    "node_classes",
+    "predict_nodes",
+    "tasks_of",
+]
+
+TASKS = ("compartment", "cell_type", "retrieval")
+
+
+def tasks_of(run: Run) -> list[str]:
+    """Tasks a run's labels allow; retrieval needs none."""
+    labels = run.labels
+    wanted = {"compartment": labels.compartments, "cell_type": labels.cell_types, "retrieval": True}
+    return [task for task in TASKS if wanted[task]]
+
+
+def encoders_of(run: Run) -> list[EmbeddingSet]:
+    """The trained encoder, and the untrained one where the run compares with it."""
+    return [TRAINED, UNTRAINED] if run.config.evaluate.untrained_baseline else [TRAINED]
+
+
+def evaluate_stage(run: Run) -> Stage:
+    """One part for each task."""
+    inputs = {
+        which.stage("aggregate"): stage_digest(run.url, which.stage("aggregate"))
+        for which in encoders_of(run)
+    }
+    inputs |= {"evaluate": digest(run.config.evaluate), "labels": digest(run.config.labels)}
+    if run.config.evaluate.forest_baseline:
+        inputs["features"] = stage_digest(run.url, "features")
+    return Stage("evaluate", tasks_of(run), functools.partial(_evaluate, run), inputs)
+
+
+def _evaluate(run: Run, task: str) -> Outcome:
+    rows = _retrieval(run) if task == "retrieval" else _probe(run, task)
+    name = f"evaluation/{task}.json"
+    files.write_json(run.path(name), rows)
+    return Outcome((name,), rows=len(rows))
+
+
+def _retrieval(run: Run) -> list[dict[str, Any]]:
+    """Retrieval among the nodes of held-out segments, for each encoder and exclusion."""
+    held_out = np.array(sorted(held_out_segments(run)), dtype=np.uint64)
+    rows: list[dict[str, Any]] = []
+    for which in encoders_of(run):
+        table = read_aggregated(run, which, metric="euclidean", radius_um=0)
+        table = table.take(np.isin(table.segment_ids, held_out))
+        rows += [
+            {"encoder": which.name, **retrieval(table, exclusion_nm=exclusion_nm).to_dict()}
+            for exclusion_nm in run.config.evaluate.retrieval_exclusion_nm
+        ]
+    return rows
+
+
+def _probe(run: Run, task: str) -> list[dict[str, Any]]:
+    """Linear probes on every aggregation of every encoder, and the forest on ten features."""
+    rows: list[dict[str, Any]] = []
+    for which in encoders_of(run):
+        single: list[tuple[Metric, float]] = [("euclidean", 0.0)]
+        for metric, radius_um in [*single, *settings(run.config.aggregate)]:
+            table = read_aggregated(run, which, metric=metric, radius_um=radius_um)
+            joined, split = _labelled(run, task, table)
+            classifier = LinearClassifier(C=run.config.evaluate.probe_c)
+            X, y = table.embeddings[joined.rows], joined.classes
+            classifier.fit(X[split.train], y[split.train])
+            judged = evaluate(y[split.test], classifier.predict(X[split.test]))
+            setting = {"encoder": which.name, "metric": metric, "radius_um": radius_um}
+            rows.append({**setting, "n_train": len(split.train), **judged.to_dict()})
+    if run.config.evaluate.forest_baseline:
+        table = read_aggregated(run, TRAINED, metric="euclidean", radius_um=0)
+        joined, split = _labelled(run, task, table)
+        judged = forest_baseline(read_features(run)[joined.rows], joined.classes, split, seed=run.config.seed)
+        setting = {"encoder": "ten features", "metric": "euclidean", "radius_um": 0.0}
+        rows.append({**setting, "n_train": len(split.train), **judged.to_dict()})
+    return rows
+
+
+def _labelled(run: Run, task: str, table: EmbeddingTable) -> tuple[Joined, Split]:
+    """Rows that have a label, and which of them are on which side, by the run's held-out segments."""
+    joined = join_labels(table, _labels(run, task, table))
+    ids = table.segment_ids[joined.rows]
+    held_out = np.array(sorted(held_out_segments(run)), dtype=np.uint64)
+    split = split_from_segments(
+        ids, train_segments=np.setdiff1d(ids, held_out), test_segments=np.intersect1d(ids, held_out)
+    )
+    return joined, split
+
+
+def node_classes(run: Run, task: str, nodes: NodeTable) -> NDArray[np.str_]:
+    """Class of each node, "" where it has no label."""
+    labels = _compartments(run) if task == "compartment" else _cell_type_labels(run, nodes.segment_ids)
+    if labels.node_ids is None:
+        known = dict(zip(labels.segment_ids.tolist(), labels.classes.tolist(), strict=True))
+        return np.array([known.get(i, "") for i in nodes.segment_ids.tolist()], dtype=str)
+    places = zip(labels.segment_ids.tolist(), labels.node_ids.tolist(), strict=True)
+    of_node = dict(zip(places, labels.classes.tolist(), strict=True))
+    keys = zip(nodes.segment_ids.tolist(), nodes.node_ids.tolist(), strict=True)
+    return np.array([of_node.get(key, "") for key in keys], dtype=str)
+
+
+def _labels(run: Run, task: str, table: EmbeddingTable) -> Labels:
+    return _compartments(run) if task == "compartment" else _cell_type_labels(run, table.segment_ids)
+
+
+def _cell_type_labels(run: Run, segment_ids: NDArray[np.uint64]) -> Labels:
+    """Cell types of the segments that have embeddings; a table may name more."""
+    types = cell_types(run)
+    if types is None:
+        msg = "the run has no labels.cell_types"
+        raise ConfigError(msg)
+    labels = Labels(
+        segment_ids=types["segment_id"].to_numpy(), classes=types["cell_type"].to_numpy(dtype=str)
+    )
+    return labels.within(segment_ids)
+
+
+def _compartments(run: Run) -> Labels:
+    """Class of each node from the label volume; values without a name are left unlabelled."""
+    labels, nodes = run.labels, read_nodes(run)
+    if labels.compartments is None:
+        msg = "the run has no labels.compartments"
+        raise ConfigError(msg)
+    volume = open_volume(labels.compartments, voxel_size_nm=run.volume.voxel_size_nm)
+    values = values_at(volume, nodes.points_nm)
+    names: NDArray[Any] = np.array([labels.compartment_names.get(int(v), "") for v in values], dtype=str)
+    named = names != ""
+    if not named.any():
+        msg = (
+            f"no node has a compartment: {labels.compartments} holds {np.unique(values).tolist()} at the "
+            f"nodes, labels.compartment_names names {sorted(labels.compartment_names)}"
+        )
+        raise LabelError(msg)
+    return Labels(segment_ids=nodes.segment_ids[named], node_ids=nodes.node_ids[named], classes=names[named])
+
+
+def fit_classifier(run: Run, task: str, *, metric: Metric, radius_um: float) -> str:
+    """Fit on the training segments and save; answers the classifier's URL."""
+    table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
+    joined, split = _labelled(run, task, table)
+    rows = joined.rows[split.train]
+    classifier = LinearClassifier(C=run.config.evaluate.probe_c)
+    classifier.fit(table.embeddings[rows], joined.classes[split.train])
+    url = run.path("classifiers", _classifier_name(task, metric, radius_um))
+    classifier.save(url, encoder_digest=_encoder_digest(run))
+    return url
+
+
+def predict_nodes(
+    run: Run, task: str, *, metric: Metric, radius_um: float, unknown_above: float | None = None
+) -> str:
+    """Class, probabilities and uncertainty of every node; answers the table's URL.
+
+    Raises:
+        MissingDataError: no such classifier was fitted.
+    """
+    name = _classifier_name(task, metric, radius_um)
+    classifier = LinearClassifier.load(run.path("classifiers", name), encoder_digest=_encoder_digest(run))
+    table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
+    probabilities = classifier.predict_proba(table.embeddings)
+    url = run.path("predictions", f"{name}.parquet")
+    columns: dict[str, NDArray[Any]] = {
+        "segment_id": table.segment_ids,
+        "node_id": table.node_ids,
+        "class": classifier.predict(table.embeddings, unknown_above=unknown_above),
+        "uncertainty": classifier.uncertainty(table.embeddings).astype(np.float32),
+    }
+    columns |= {
+        f"p_{c}": np.ascontiguousarray(probabilities[:, i]).astype(np.float32)
+        for i, c in enumerate(classifier.classes_)
+    }
+    write_columns(url, columns)
+    return url
+
+
+def _classifier_name(task: str, metric: Metric, radius_um: float) -> str:
+    return f"{task}-{metric}-{radius_um:g}um"
+
+
+def _encoder_digest(run: Run) -> str:
+    return str(files.read_json(run.path("encoder", "config.json"))["digest"])

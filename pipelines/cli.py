@@ -1,0 +1,265 @@
+"""The command line. Heavy libraries are imported inside the commands: ``segclr --help`` must be quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from segclr.config import RunConfig
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="segclr",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="SegCLR: from an EM volume and a draft segmentation to embeddings of every place on every cell.\n\n"
+    "Exit status: 0 done, 1 data or job failure, 2 wrong usage or configuration. "
+    "With --debug anywhere, an error shows its traceback.",
+)
+classify_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Fit, apply and judge classifiers."
+)
+app.add_typer(classify_app, name="classify")
+
+
+class ClusterKind(StrEnum):
+    """Values of --cluster."""
+
+    none = "none"
+    local = "local"
+    scheduler = "scheduler"
+
+
+Config = Annotated[str, typer.Option("--config", "-c", help="YAML configuration of the run (path or URL).")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key: section.key=value. May be repeated.")
+]
+Cluster = Annotated[
+    ClusterKind | None, typer.Option("--cluster", help="Where to work; none: serially in this process.")
+]
+
+
+def _config(config: str, overrides: list[str] | None, cluster: ClusterKind | None) -> RunConfig:
+    from segclr.config import load_config
+
+    more = [f"cluster.kind={cluster.value}"] if cluster is not None else []
+    return load_config(config, [*(overrides or []), *more])
+
+
+def _stage_command(name: str, summary: str, example: str) -> Callable[..., None]:
+    def command(config: Config, set_: Set = None, cluster: Cluster = None) -> None:
+        from pipelines.workflow import run_one
+
+        run_one(_config(config, set_, cluster), name)
+
+    command.__doc__ = f"{summary}\n\nExample: segclr {name} --config {example}"
+    return command
+
+
+for _name, _summary in {
+    "tissue": "Make the tissue of the configuration: EM, segmentation, labels, skeletons.",
+    "skeletonize": "Make skeletons of all segments (needs the extra skeletonize).",
+    "nodes": "Place nodes along the skeletons, each inside its own segment.",
+    "pairs": "Hold segments out and draw positive pairs along the skeletons.",
+    "cubes": "Cut the masked cubes that training reads into a Zarr store.",
+    "train": "Train the encoder; a killed training goes on from its last checkpoint.",
+    "embed": "Embed every node, block by block, and shuffle the vectors to shards by segment.",
+    "aggregate": "Average embeddings within each radius around each node.",
+    "report": "Write report/index.html: figures and the numbers behind them.",
+}.items():
+    app.command(_name)(_stage_command(_name, _summary, "configs/fib25.yaml"))
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="YAML configuration of the run (path or URL).")],
+    set_: Set = None,
+    cluster: Cluster = None,
+) -> None:
+    """Run all stages of a configuration; run again, it does only what is missing.
+
+    Example: segclr run configs/fib25.yaml --set train.steps=400
+    """
+    _whole(_config(config, set_, cluster))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of tissue, training and splits.")] = 0,
+    set_: Set = None,
+    cluster: Cluster = None,
+) -> None:
+    """Tell the whole story on made tissue, offline, in minutes on two cores.
+
+    Example: segclr demo --out runs/demo --seed 1
+    """
+    from pipelines.packaged import packaged_config
+
+    overrides = [f"run={out}", f"seed={seed}", *(set_ or [])]
+    _whole(_config(packaged_config("demo"), overrides, cluster))
+
+
+def _whole(config: RunConfig) -> None:
+    from pipelines.workflow import run_all
+
+    done = run_all(config)
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipelines.report import score_table
+
+    header, rows = score_table(done)
+    table = Table(*header, title=f"{config.name}: held-out cells, macro F1 or share retrieved")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=100).print(table)
+    typer.echo(f"report: {done.path('report/index.html')}")
+
+
+class Task(StrEnum):
+    """Values of --task."""
+
+    compartment = "compartment"
+    cell_type = "cell_type"
+    retrieval = "retrieval"
+
+
+class MetricName(StrEnum):
+    """Values of --metric."""
+
+    euclidean = "euclidean"
+    path = "path"
+
+
+TaskOption = Annotated[Task, typer.Option("--task", help="Labels to use; retrieval needs none.")]
+MetricOption = Annotated[MetricName, typer.Option("--metric", help="How the radius is measured.")]
+Radius = Annotated[
+    float, typer.Option("--radius-um", min=0, help="Radius of aggregation in um; 0: the node alone.")
+]
+
+
+@classify_app.command("fit")
+def classify_fit(
+    config: Config,
+    task: TaskOption,
+    metric: MetricOption = MetricName.euclidean,
+    radius_um: Radius = 0.0,
+    set_: Set = None,
+) -> None:
+    """Fit a linear classifier on the training segments and save it in classifiers/.
+
+    Example: segclr classify fit --config configs/demo.yaml --task cell_type --radius-um 10
+    """
+    from pipelines.classify import fit_classifier
+    from pipelines.run import open_run
+
+    run = open_run(_config(config, set_, None))
+    typer.echo(fit_classifier(run, task.value, metric=metric.value, radius_um=radius_um))
+
+
+@classify_app.command("predict")
+def classify_predict(
+    config: Config,
+    task: TaskOption,
+    metric: MetricOption = MetricName.euclidean,
+    radius_um: Radius = 0.0,
+    unknown_above: Annotated[
+        float | None,
+        typer.Option("--unknown-above", min=0, max=1, help="Call 'unknown' above this uncertainty."),
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Apply a fitted classifier to every node; writes predictions/.
+
+    Example: segclr classify predict --config configs/demo.yaml --task cell_type --radius-um 10
+    """
+    from pipelines.classify import predict_nodes
+    from pipelines.run import open_run
+
+    run = open_run(_config(config, set_, None))
+    url = predict_nodes(
+        run, task.value, metric=metric.value, radius_um=radius_um, unknown_above=unknown_above
+    )
+    typer.echo(url)
+
+
+@classify_app.command("evaluate")
+def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluster: Cluster = None) -> None:
+    """Judge a task on held-out segments, baselines beside it; prints JSON. Retrieval is --task retrieval.
+
+    Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval
+    """
+    from pipelines.workflow import run_one
+    from segclr import files
+    from segclr.errors import ConfigError
+
+    run = run_one(_config(config, set_, cluster), "evaluate")
+    url = run.path("evaluation", f"{task.value}.json")
+    if not files.exists(url):
+        msg = f"{config} has no labels for task {task.value}: give labels.compartments or labels.cell_types"
+        raise ConfigError(msg)
+    typer.echo(files.read_bytes(url).decode())
+
+
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (path or URL).")]
+
+
+@app.command()
+def status(run: RunFolder) -> None:
+    """Count the parts done and failed of every stage of a run.
+
+    Example: segclr status runs/demo
+    """
+    from pipelines.inspect import run_status
+
+    for line in run_status(run):
+        typer.echo(line)
+
+
+@app.command()
+def validate(run: RunFolder) -> None:
+    """Check a run's files against its records: sizes, checksums, every node embedded exactly once.
+
+    Example: segclr validate runs/demo
+    """
+    from pipelines.inspect import run_faults
+    from segclr.errors import DataError
+
+    faults = run_faults(run)
+    for line in faults:
+        typer.echo(line)
+    if faults:
+        msg = f"{len(faults)} faults in {run}"
+        raise DataError(msg)
+    typer.echo("all promises hold")
+
+
+def main() -> None:
+    """Run a command; an error is one line, and its traceback only comes with --debug."""
+    debug = "--debug" in sys.argv
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        app(arguments)
+    except KeyboardInterrupt:
+        typer.echo("segclr: stopped; the same command goes on from here", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        from segclr.errors import ConfigError, SegclrError
+
+        known = isinstance(error, SegclrError)
+        text = " ".join(str(error).split()) if known else f"{type(error).__name__}: {error} (--debug: where)"
+        typer.echo(f"segclr: error: {text}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)

@@ -1,0 +1,115 @@
+"""Stages ``embed`` and ``compact``: vectors block by block, then shuffled to shards by segment."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.blocks import Stage
+from pipelines.nodes import block_names, read_nodes
+from pipelines.records import Outcome, stage_digest
+from pipelines.run import EmbeddingSet, Run
+from segclr import files
+from segclr.config import digest
+from segclr.errors import DataError
+from segclr.store.embeddings import open_embeddings, shard_name, shard_of
+from segclr.store.parquet import read_columns, write_columns
+
+if TYPE_CHECKING:
+    from segclr.model.encoder import Encoder
+
+__all__ = ["check_complete", "compact_stage", "embed_stage"]
+
+
+def embed_stage(run: Run, which: EmbeddingSet) -> Stage:
+    """One part for each block that holds a node."""
+    encoder = run.path(which.folder("encoder"))
+    inputs = {
+        "volume": run.volume_digest(),
+        "nodes": stage_digest(run.url, "nodes"),
+        "encoder": files.sha256(files.read_bytes(files.join(encoder, "config.json"))),
+        "embed": digest(run.config.embed),
+    }
+    nodes = read_nodes(run)
+    _, segmentation = run.open_volumes()
+    parts = np.unique(block_names(run, nodes, segmentation)).tolist()
+    return Stage(which.stage("embed"), parts, functools.partial(_embed, run, which), inputs)
+
+
+@functools.lru_cache(maxsize=2)
+def _encoder(url: str) -> Encoder:
+    """The encoder, loaded once a worker."""
+    import torch
+
+    from segclr.model.checkpoint import load_encoder
+
+    torch.set_num_threads(1)
+    return load_encoder(url)
+
+
+def _embed(run: Run, which: EmbeddingSet, part: str) -> Outcome:
+    from segclr.embed.block import embed_nodes
+
+    nodes = read_nodes(run)
+    em, segmentation = run.open_volumes()
+    here = nodes.take(np.flatnonzero(block_names(run, nodes, segmentation) == part))
+    encoder = _encoder(run.path(which.folder("encoder")))
+    vectors = embed_nodes(
+        encoder,
+        em,
+        segmentation,
+        points_nm=here.points_nm,
+        segment_ids=here.segment_ids,
+        config=run.config.embed,
+    )
+    name = which.folder(f"parts/{part}.parquet")
+    write_columns(run.path(name), {**here.columns(), "embedding": vectors})
+    return Outcome((name,), rows=len(here))
+
+
+def compact_stage(run: Run, which: EmbeddingSet) -> Stage:
+    """One part for each shard."""
+    n_shards = run.config.embed.n_shards
+    inputs = {"embed": stage_digest(run.url, which.stage("embed")), "n_shards": str(n_shards)}
+    parts = [shard_name(i, n_shards).removesuffix(".parquet") for i in range(n_shards)]
+    return Stage(which.stage("compact"), parts, functools.partial(_compact, run, which), inputs)
+
+
+def _compact(run: Run, which: EmbeddingSet, part: str) -> Outcome:
+    n_shards = run.config.embed.n_shards
+    pieces = []
+    for url in files.glob(run.path(which.folder("parts")), "*.parquet"):
+        columns = read_columns(url)
+        mine = shard_of(columns["segment_id"], n_shards=n_shards) == int(part.split("-")[1])
+        pieces.append({k: v[mine] for k, v in columns.items()})
+    merged = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
+    order = np.lexsort((merged["node_id"], merged["segment_id"]))
+    name = which.folder(f"embeddings/{part}.parquet")
+    write_columns(run.path(name), {k: v[order] for k, v in merged.items()})
+    return Outcome((name,), rows=len(order))
+
+
+def check_complete(run: Run, which: EmbeddingSet) -> int:
+    """Check that every node has exactly one embedding; answers how many there are.
+
+    Raises:
+        DataError: nodes are missing or doubled; the message counts them.
+    """
+    nodes = read_nodes(run)
+    table = open_embeddings(run.path(which.folder("embeddings"))).read_all()
+    wanted, found = (_keys(t.segment_ids, t.node_ids) for t in (nodes, table))
+    if wanted != found:
+        missing, surplus = len(set(wanted) - set(found)), len(found) - len(set(found))
+        msg = (
+            f"{len(wanted)} nodes, but {len(found)} embeddings: {missing} nodes have none and {surplus} come "
+            f"more than once in {run.path(which.folder('embeddings'))}"
+        )
+        raise DataError(msg)
+    return len(found)
+
+
+def _keys(segment_ids: NDArray[Any], node_ids: NDArray[Any]) -> list[tuple[int, int]]:
+    return sorted(zip(map(int, segment_ids), map(int, node_ids), strict=True))

@@ -1,0 +1,87 @@
+"""Looking at a run from outside: what is done, what failed, and whether its files keep their promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from pipelines.embed import check_complete
+from pipelines.records import broken_files, read_record
+from pipelines.run import TRAINED, UNTRAINED, Run
+from segclr import files
+from segclr.config import RunConfig
+from segclr.errors import MissingDataError, SegclrError
+
+__all__ = ["run_faults", "run_status", "saved_run"]
+
+
+def saved_run(url: str) -> Run:
+    """A run as its folder describes it.
+
+    Raises:
+        MissingDataError: the folder is no run.
+    """
+    if files.is_local(url):
+        url = str(files.local_path(url).expanduser().absolute())
+    saved = files.join(url, "run.yaml")
+    if not files.exists(saved):
+        msg = f"{url} is no run: there is no run.yaml"
+        raise MissingDataError(msg)
+    tree = yaml.safe_load(files.read_bytes(saved))["config"]
+    return Run(url, RunConfig.model_validate({**tree, "run": url}))
+
+
+def _parts(run: Run) -> Iterator[tuple[str, str, str]]:
+    """(stage, part, "json" or "failed") of every record."""
+    for url in files.glob(run.path("records"), "*/*"):
+        stage, name = url.rsplit("/", 2)[1:]
+        part, _, kind = name.rpartition(".")
+        if kind in ("json", "failed"):
+            yield stage, part, kind
+
+
+def run_status(url: str) -> list[str]:
+    """One line a stage: parts done, rows, counts, and each failed part with its error."""
+    run = saved_run(url)
+    stages: dict[str, list[tuple[str, str]]] = {}
+    for stage, part, kind in _parts(run):
+        stages.setdefault(stage, []).append((part, kind))
+    lines = []
+    for stage, parts in stages.items():
+        records = [r for p, kind in parts if kind == "json" and (r := read_record(run.url, stage, p))]
+        failed = [p for p, kind in parts if kind == "failed"]
+        counts: dict[str, int] = {}
+        for record in records:
+            for name, n in record.counts.items():
+                counts[name] = counts.get(name, 0) + n
+        listed = "".join(f", {n} {name.replace('_', ' ')}" for name, n in counts.items())
+        rows = sum(r.rows for r in records)
+        lines.append(f"{stage}: {len(records)} parts done, {len(failed)} failed, {rows} rows{listed}")
+        for part in failed:
+            note = files.read_json(run.path("records", stage, f"{part}.failed"))
+            lines.append(f"  {part}: {note['error']}: {note['message']}")
+    return lines or [f"{run.url}: nothing done yet"]
+
+
+def run_faults(url: str) -> list[str]:
+    """Every broken promise of a run, one line each; none means that all hold."""
+    run = saved_run(url)
+    faults = []
+    for stage, part, kind in _parts(run):
+        record = read_record(run.url, stage, part)
+        if kind == "failed":
+            faults.append(f"{stage} {part}: failed")
+        elif record is None:
+            faults.append(f"{stage} {part}: the record is damaged")
+        else:
+            faults += [
+                f"{stage} {part}: {name} is absent or changed" for name in broken_files(run.url, record)
+            ]
+    for which in (TRAINED, UNTRAINED):
+        if files.exists(run.path(which.folder("embeddings"))):
+            try:
+                check_complete(run, which)
+            except SegclrError as error:
+                faults.append(str(error))
+    return faults

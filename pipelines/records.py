@@ -1,0 +1,135 @@
+"""Commit records: how a run knows which parts of a stage are done, whatever happened to the machine.
+
+A part's files come first, each whole or absent; then its record, which names them with size and checksum.
+Done means: the record parses, it was made from the same inputs, and every file is there with that size and
+checksum. A record holds nothing that differs between two runs of the same work: no time, no host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from segclr import files
+from segclr.errors import CorruptDataError, MissingDataError, RunMismatchError
+
+__all__ = [
+    "Outcome",
+    "Record",
+    "broken_files",
+    "commit",
+    "fail",
+    "is_done",
+    "read_record",
+    "record_url",
+    "stage_digest",
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the work on one part answers.
+
+    Attributes:
+        files: the files it wrote, as names below the run's folder.
+        rows: rows of data in them.
+        counts: what a policy moved, dropped or left out, by name.
+    """
+
+    files: tuple[str, ...] = ()
+    rows: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of a commit record."""
+
+    inputs: dict[str, str]
+    files: dict[str, dict[str, Any]]
+    rows: int
+    counts: dict[str, int]
+
+
+def record_url(run_url: str, stage: str, part: str) -> str:
+    """Where a part's record stands."""
+    return files.join(run_url, "records", stage, f"{part}.json")
+
+
+def _failure_url(run_url: str, stage: str, part: str) -> str:
+    return files.join(run_url, "records", stage, f"{part}.failed")
+
+
+def commit(run_url: str, stage: str, part: str, outcome: Outcome, *, inputs: Mapping[str, str]) -> Record:
+    """Write a part's record, after its files; an earlier failure's note is removed."""
+    listed = {}
+    for name in sorted(outcome.files):
+        content = files.read_bytes(files.join(run_url, name))
+        listed[name] = {"size": len(content), "sha256": files.sha256(content)}
+        files.remove_leftovers(files.join(run_url, name))
+    record = Record(dict(inputs), listed, outcome.rows, dict(outcome.counts))
+    files.write_json(record_url(run_url, stage, part), vars(record))
+    files.remove_leftovers(record_url(run_url, stage, part))
+    files.remove(_failure_url(run_url, stage, part))
+    return record
+
+
+def fail(run_url: str, stage: str, part: str, error: BaseException) -> None:
+    """Note that a part was set aside, and why."""
+    note = {"error": type(error).__name__, "message": str(error)}
+    files.write_json(_failure_url(run_url, stage, part), note)
+
+
+def read_record(run_url: str, stage: str, part: str) -> Record | None:
+    """A part's record; None where there is none or it is damaged, which means the part is not done."""
+    try:
+        return Record(**files.read_json(record_url(run_url, stage, part)))
+    except (MissingDataError, CorruptDataError, TypeError):
+        return None
+
+
+def is_done(run_url: str, stage: str, part: str, *, inputs: Mapping[str, str]) -> bool:
+    """Whether a part need not be done again.
+
+    Raises:
+        RunMismatchError: the part was made from other inputs; the message names which.
+    """
+    record = read_record(run_url, stage, part)
+    if record is None:
+        return False
+    if record.inputs != dict(inputs):
+        differing = sorted(k for k in record.inputs | dict(inputs) if record.inputs.get(k) != inputs.get(k))
+        msg = (
+            f"{stage} in {run_url} was made from another {', '.join(differing)}; take another run folder, or "
+            f"delete its records/{stage} to make it again"
+        )
+        raise RunMismatchError(msg)
+    return not broken_files(run_url, record)
+
+
+def broken_files(run_url: str, record: Record) -> list[str]:
+    """Files of a record that are absent, or whose size or checksum differs."""
+    return [name for name, facts in record.files.items() if not _matches(files.join(run_url, name), facts)]
+
+
+def _matches(url: str, facts: Mapping[str, Any]) -> bool:
+    try:
+        content = files.read_bytes(url)
+    except MissingDataError:
+        return False
+    return len(content) == facts["size"] and files.sha256(content) == facts["sha256"]
+
+
+def stage_digest(run_url: str, stage: str) -> str:
+    """Digest of everything a stage wrote, from its records: an input of the stages that read it.
+
+    Raises:
+        MissingDataError: the stage has no records.
+    """
+    urls = files.glob(files.join(run_url, "records", stage), "*.json")
+    if not urls:
+        msg = f"{run_url} has no {stage} yet: run `segclr {stage}` first, or `segclr run` for all"
+        raise MissingDataError(msg)
+    facts = [{name: f["sha256"] for name, f in files.read_json(u)["files"].items()} for u in urls]
+    return files.sha256(repr(facts).encode())

@@ -1,0 +1,169 @@
+"""A run: one folder, one configuration, and the names of what lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from segclr import files
+from segclr._version import __version__
+from segclr.config import LabelConfig, RunConfig, VolumeConfig, digest
+from segclr.data.volume import Volume, check_aligned, open_volume
+from segclr.errors import CubeError, RunMismatchError, VolumeError
+
+__all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run"]
+
+_FREE_SECTIONS = ("cluster", "run")
+"""Where and how fast a run is done changes nothing in its files, so these keys may differ on resume."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Names of what one encoder leads to: the trained one, or the untrained baseline beside it.
+
+    Attributes:
+        name: of the set, as the report shows it.
+        prefix: of its folders within the run and of its stages' names.
+    """
+
+    name: str
+    prefix: str = ""
+
+    def folder(self, name: str) -> str:
+        """A folder's name within the run."""
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def stage(self, name: str) -> str:
+        """A stage's name, as its records are filed."""
+        return f"{self.prefix}-{name}" if self.prefix else name
+
+
+TRAINED = EmbeddingSet("trained")
+UNTRAINED = EmbeddingSet("untrained", "untrained")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        url: its folder.
+        config: its resolved configuration.
+    """
+
+    url: str
+    config: RunConfig
+
+    def path(self, *names: str) -> str:
+        """URL of something within the run."""
+        return files.join(self.url, *names)
+
+    @property
+    def volume(self) -> VolumeConfig:
+        """The configured volume, or the tissue this run makes."""
+        if self.config.volume is not None:
+            return self.config.volume
+        if self.config.tissue is None:
+            msg = "the run has neither a volume nor made tissue"
+            raise VolumeError(msg)
+        from segclr.data.neuropil import volume_urls
+
+        urls = volume_urls(self.path("tissue"))
+        size = self.config.tissue.voxel_size_nm
+        return VolumeConfig(em=urls["em"], segmentation=urls["segmentation"], voxel_size_nm=size)
+
+    @property
+    def skeletons_folder(self) -> str:
+        """Where the skeletons' vertex tables are."""
+        return self.path("tissue/skeletons" if self.config.skeletons.source == "tissue" else "skeletons")
+
+    @property
+    def labels(self) -> LabelConfig:
+        """The configured labels, or the made tissue's own."""
+        given = self.config.labels
+        if self.config.volume is not None or given != LabelConfig():
+            return given
+        from segclr.data.neuropil import COMPARTMENTS, volume_urls
+
+        return LabelConfig(
+            compartments=volume_urls(self.path("tissue"))["compartments"],
+            compartment_names={value: name for name, value in COMPARTMENTS.items() if value},
+            cell_types=self.path("tissue", "cells"),
+        )
+
+    def open_volumes(self) -> tuple[Volume, Volume]:
+        """EM and segmentation on one grid.
+
+        Raises:
+            VolumeError: they cannot be opened or do not fit together.
+            CubeError: the volume is smaller than a cube.
+        """
+        wanted = self.volume
+        em = open_volume(
+            wanted.em, voxel_size_nm=wanted.voxel_size_nm, downsample="mean" if wanted.downsample else None
+        )
+        segmentation = open_volume(
+            wanted.segmentation,
+            voxel_size_nm=wanted.voxel_size_nm,
+            downsample="mode" if wanted.downsample else None,
+        )
+        check_aligned(em, segmentation)
+        size = self.config.cubes.size_vx
+        if min(em.bounds.size) < size:
+            msg = (
+                f"a cube of {size} voxels does not fit into {em.url}, which has {em.bounds.size} voxels "
+                f"(x, y, z); set cubes.size_vx to {min(em.bounds.size)} or less"
+            )
+            raise CubeError(msg)
+        return em, segmentation
+
+    def volume_digest(self) -> str:
+        """Digest of the volumes' metadata, an input of every stage that reads them."""
+        return digest([_facts(v) for v in self.open_volumes()])
+
+
+def _facts(volume: Volume) -> list[Any]:
+    box = volume.bounds
+    return [list(volume.voxel_size_nm), box.start, box.stop, list(volume.chunk_size_vx), str(volume.dtype)]
+
+
+def open_run(config: RunConfig) -> Run:
+    """Begin a run, or go on with the one in the folder.
+
+    Raises:
+        RunMismatchError: the folder was written with another configuration; the message names the keys.
+    """
+    url = config.run
+    if files.is_local(url):
+        url = str(files.local_path(url).expanduser().absolute())
+    run = Run(url, config)
+    tree = {k: v for k, v in config.model_dump(mode="json").items() if k != "run"}
+    saved_url = run.path("run.yaml")
+    if files.exists(saved_url):
+        saved = yaml.safe_load(files.read_bytes(saved_url))
+        differing = _differences(saved.get("config", {}), tree)
+        if differing:
+            msg = (
+                f"{url} was written with another configuration: {'; '.join(differing)}. Take another run "
+                "folder (--set run=...), or these values"
+            )
+            raise RunMismatchError(msg)
+        return run
+    text = yaml.safe_dump({"segclr_version": __version__, "config": tree}, sort_keys=False)
+    files.write_bytes(saved_url, text.encode())
+    return run
+
+
+def _differences(saved: Any, now: Any, path: str = "") -> list[str]:
+    if isinstance(saved, dict) and isinstance(now, dict):
+        keys = [*saved, *(k for k in now if k not in saved)]
+        below = ((k, f"{path}.{k}" if path else str(k)) for k in keys)
+        return [
+            line
+            for k, name in below
+            if name not in _FREE_SECTIONS
+            for line in _differences(saved.get(k), now.get(k), name)
+        ]
+    return [] if saved == now else [f"{path} was {saved}, is now {now}"]

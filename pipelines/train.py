@@ -1,0 +1,103 @@
+"""Stage ``train``: the encoder, in this process with all its cores or its GPU, resumed from checkpoints."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.blocks import Stage
+from pipelines.cubes import STORE, pair_rows
+from pipelines.progress import Progress
+from pipelines.records import Outcome, stage_digest
+from pipelines.run import TRAINED, UNTRAINED, Run
+from segclr.config import digest
+from segclr.data.pairs import PairTable
+from segclr.store.cubes import open_cube_store
+
+__all__ = ["train_stage", "untrained_stage"]
+
+
+def train_stage(run: Run) -> Stage:
+    """One part: the encoder."""
+    config = run.config
+    inputs = {
+        "cubes": stage_digest(run.url, "cubes"),
+        "pairs": stage_digest(run.url, "pairs"),
+        "encoder": digest(config.encoder),
+        "train": digest(config.train),
+        "seed": str(config.seed),
+    }
+    return Stage("train", ("encoder",), functools.partial(_train, run), inputs, alone=True)
+
+
+def _train(run: Run, _part: str) -> Outcome:
+    from segclr.train.dataset import ArrayCubes, CubeSource, PairRows
+    from segclr.train.fit import TrainingData, train_encoder
+
+    store = open_cube_store(run.path(STORE))
+    pairs, rows_a, rows_b = pair_rows(run)
+    cubes: CubeSource = store
+    if len(store) * store.size_vx**3 <= run.config.train.memory_gb * 1e9:
+        cubes = ArrayCubes(store.read(np.arange(len(store))))
+
+    def side(rows: NDArray[np.bool_]) -> PairRows:
+        return PairRows(rows_a[rows], rows_b[rows], _numbers(pairs)[rows])
+
+    data = TrainingData(
+        cubes=cubes,
+        training=side(~pairs.held_out),
+        held_out=side(pairs.held_out),
+        voxel_size_nm=run.open_volumes()[0].voxel_size_nm,
+        size_vx=run.config.cubes.size_vx,
+    )
+    with Progress("train", total=run.config.train.steps, unit="steps") as progress:
+        done = 0
+
+        def on_step(step: int, _total: int) -> None:
+            nonlocal done
+            progress.advance(parts=step - done)
+            done = step
+
+        encoder = train_encoder(
+            data,
+            encoder=run.config.encoder,
+            train=run.config.train,
+            folder=run.path("training"),
+            seed=run.config.seed,
+            on_step=on_step,
+        )
+    encoder.save(run.path(TRAINED.folder("encoder")))
+    names = (*_encoder_files(TRAINED.folder("encoder")), "training/history.csv")
+    return Outcome(names, rows=len(pairs))
+
+
+def _numbers(pairs: PairTable) -> NDArray[np.int64]:
+    """A number for each pair's segment: ids do not fit into the integers that tensors have."""
+    return np.unique(pairs.segment_ids, return_inverse=True)[1].astype(np.int64)
+
+
+def untrained_stage(run: Run) -> Stage:
+    """One part: the same network with random weights, the baseline."""
+    inputs = {"encoder": digest(run.config.encoder), "seed": str(run.config.seed)}
+    return Stage(
+        UNTRAINED.stage("encoder"), ("encoder",), functools.partial(_make_untrained, run), inputs, alone=True
+    )
+
+
+def _make_untrained(run: Run, _part: str) -> Outcome:
+    from segclr.model.encoder import Encoder
+
+    encoder = Encoder.untrained(
+        run.config.encoder,
+        voxel_size_nm=run.open_volumes()[0].voxel_size_nm,
+        size_vx=run.config.cubes.size_vx,
+        seed=run.config.seed,
+    )
+    encoder.save(run.path(UNTRAINED.folder("encoder")))
+    return Outcome(_encoder_files(UNTRAINED.folder("encoder")))
+
+
+def _encoder_files(folder: str) -> tuple[str, str]:
+    return f"{folder}/model.safetensors", f"{folder}/config.json"

@@ -1,0 +1,137 @@
+"""The whole story of a run, stage after stage: ``segclr run`` and ``segclr demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pipelines.blocks import Stage, run_stage
+from pipelines.cluster import Executors
+from pipelines.embed import check_complete
+from pipelines.run import TRAINED, UNTRAINED, Run, open_run
+from segclr.config import RunConfig
+from segclr.errors import ConfigError
+
+__all__ = ["STAGES", "run_all", "run_one"]
+
+Steps = Iterator[Stage]
+
+
+def _skeletons(run: Run) -> Steps:
+    from pipelines.skeletonize import skeletonize_stage
+
+    yield skeletonize_stage(run)
+
+
+def _tissue(run: Run) -> Steps:
+    from pipelines.tissue import tissue_stage
+
+    yield tissue_stage(run)
+
+
+def _nodes(run: Run) -> Steps:
+    from pipelines.nodes import nodes_stage
+
+    yield nodes_stage(run)
+
+
+def _pairs(run: Run) -> Steps:
+    from pipelines.pairs import pairs_stage
+
+    yield pairs_stage(run)
+
+
+def _cubes(run: Run) -> Steps:
+    from pipelines.cubes import cubes_stage
+
+    yield cubes_stage(run)
+
+
+def _train(run: Run) -> Steps:
+    from pipelines.train import train_stage
+
+    yield train_stage(run)
+
+
+def _embed(run: Run) -> Steps:
+    from pipelines.embed import compact_stage, embed_stage
+
+    yield embed_stage(run, TRAINED)
+    yield compact_stage(run, TRAINED)
+    check_complete(run, TRAINED)
+    if run.config.evaluate.untrained_baseline:
+        from pipelines.train import untrained_stage
+
+        yield untrained_stage(run)
+        yield embed_stage(run, UNTRAINED)
+        yield compact_stage(run, UNTRAINED)
+        check_complete(run, UNTRAINED)
+
+
+def _aggregate(run: Run) -> Steps:
+    from pipelines.aggregate import aggregate_stage
+
+    yield aggregate_stage(run, TRAINED)
+    if run.config.evaluate.untrained_baseline:
+        yield aggregate_stage(run, UNTRAINED)
+
+
+def _evaluate(run: Run) -> Steps:
+    from pipelines.classify import evaluate_stage
+    from pipelines.features import features_stage
+
+    if run.config.evaluate.forest_baseline:
+        yield features_stage(run)
+    yield evaluate_stage(run)
+
+
+def _report(run: Run) -> Steps:
+    from pipelines.report import report_stage
+
+    yield report_stage(run)
+
+
+STAGES: dict[str, Callable[[Run], Steps]] = {
+    "tissue": _tissue,
+    "skeletonize": _skeletons,
+    "nodes": _nodes,
+    "pairs": _pairs,
+    "cubes": _cubes,
+    "train": _train,
+    "embed": _embed,
+    "aggregate": _aggregate,
+    "evaluate": _evaluate,
+    "report": _report,
+}
+"""The stages of each command, in the order of the story. A stage is described when the one before is done."""
+
+
+def _wanted(config: RunConfig) -> list[str]:
+    """The commands a configuration needs: made tissue brings its own skeletons."""
+    skipped = set()
+    if config.tissue is None:
+        skipped.add("tissue")
+    if config.skeletons.source == "tissue":
+        if config.tissue is None:
+            msg = "skeletons.source is tissue, but there is no tissue section; use kimimaro"
+            raise ConfigError(msg)
+        skipped.add("skeletonize")
+    return [name for name in STAGES if name not in skipped]
+
+
+def run_all(config: RunConfig) -> Run:
+    """Do what is missing of every stage; answers the run."""
+    return _run(config, _wanted(config))
+
+
+def run_one(config: RunConfig, command: str) -> Run:
+    """Do what is missing of one command's stages."""
+    return _run(config, [command])
+
+
+def _run(config: RunConfig, commands: list[str]) -> Run:
+    run = open_run(config)
+    with Executors(config.cluster) as executors:
+        for command in commands:
+            for stage in STAGES[command](run):
+                run_stage(run, stage, executors)
+    return run

@@ -1,0 +1,37 @@
+"""The baseline an encoder has to beat: a random forest on simple features."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from segclr.classify.evaluate import Evaluation, evaluate
+from segclr.classify.split import Split
+from segclr.errors import DataError
+
+__all__ = ["forest_baseline"]
+
+_N_TREES = 200
+
+
+def forest_baseline(
+    features: NDArray[np.floating], classes: NDArray[np.str_], split: Split, *, seed: int
+) -> Evaluation:
+    """Fit a class-balanced random forest on the training rows and judge it on the test rows.
+
+    Args:
+        features: [n, k], finite, such as the ten simple features of a cube.
+        classes: str [n].
+        split: rows of the two arrays, divided by segment.
+        seed: of the forest.
+
+    Raises:
+        DataError: lengths differ or a feature is not finite.
+    """
+    if features.ndim != 2 or len(features) != len(classes) or not np.isfinite(features).all():
+        msg = f"features must be finite [n, k] with n = {len(classes)} classes, got {features.shape}"
+        raise DataError(msg)
+    forest = RandomForestClassifier(_N_TREES, class_weight="balanced", random_state=seed, n_jobs=1)
+    forest.fit(features[split.train], classes[split.train])
+    return evaluate(classes[split.test], forest.predict(features[split.test]))

@@ -1,0 +1,5 @@
+"""Contrastive losses, one a file."""
+
+from segclr.model.loss.nt_xent import NtXent
+
+__all__ = ["NtXent"]

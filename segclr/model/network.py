@@ -1,0 +1,48 @@
+"""The whole trainable network: residual backbone, bottleneck to the embedding, projection for the loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from segclr.config import EncoderConfig
+from segclr.model.heads import MlpHead
+from segclr.model.resnet3d import ResNet3d
+
+__all__ = ["EncoderNetwork", "build_network"]
+
+
+class EncoderNetwork(nn.Module):
+    """Cubes to embeddings; ``project`` goes on to the vectors that only the loss sees."""
+
+    def __init__(self, backbone: nn.Module, bottleneck: nn.Module, projection: nn.Module) -> None:
+        """Chain the three parts."""
+        super().__init__()
+        self.backbone = backbone
+        self.bottleneck = bottleneck
+        self.projection = projection
+
+    def forward(self, cubes: torch.Tensor) -> torch.Tensor:
+        """Cubes [n, 1, z, y, x], grey 0 to 1 -> embeddings [n, embedding_dim]."""
+        embeddings: torch.Tensor = self.bottleneck(self.backbone(cubes))
+        return embeddings
+
+    def project(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Embeddings [n, embedding_dim] -> [n, projection_dim], not yet normalised."""
+        projections: torch.Tensor = self.projection(embeddings)
+        return projections
+
+
+def build_network(config: EncoderConfig, *, seed: int) -> EncoderNetwork:
+    """A network with random weights: a function of configuration and seed, PyTorch's own state untouched.
+
+    Weights are laid out channels last, which the 3-D convolutions of CPUs and GPUs run fastest on.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = ResNet3d(config)
+        hidden = config.bottleneck_hidden
+        bottleneck = MlpHead((backbone.n_features, hidden, hidden, config.embedding_dim), norm=config.norm)
+        projection = MlpHead((*[config.embedding_dim] * 3, config.projection_dim), norm=config.norm)
+        network = EncoderNetwork(backbone, bottleneck, projection)
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

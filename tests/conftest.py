@@ -1,0 +1,22 @@
+"""Real data beside the project (``../shared``); a test that needs it skips where it is absent."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"no real data at {SHARED / 'data'}")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_fixtures(shared_data: Path) -> Path:
+    folder = shared_data.parent / "fixtures"
+    if not folder.is_dir():
+        pytest.skip(f"no reference fixtures at {folder}")
+    return folder

@@ -1,0 +1,125 @@
+"""Wrong input gets one clear line and the right exit status, never a traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.pipelines.conftest import config_tree, make_volumes, write_precomputed
+
+SEGCLR = str(Path(sys.executable).parent / "segclr")
+
+
+def segclr(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([SEGCLR, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def refused(result: subprocess.CompletedProcess, status: int, *words: str) -> None:
+    lines = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert result.returncode == status, result.stderr
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def test_a_missing_volume_is_named(config_file, volumes, tmp_path):
+    tree = config_tree(volumes, tmp_path / "run")["volume"] | {"em": f"precomputed://file://{tmp_path}/none"}
+    refused(segclr("run", str(config_file(volume=tree))), 1, "no precomputed volume", "none")
+
+
+def test_mismatched_shapes_are_told_with_both(config_file, tmp_path):
+    make_volumes(tmp_path)
+    small = np.zeros((48, 64, 128), dtype=np.uint64)
+    write_precomputed(tmp_path / "small", small, kind="segmentation")
+    tree = config_tree(tmp_path, tmp_path / "run")["volume"]
+    tree["segmentation"] = f"precomputed://file://{tmp_path}/small"
+    refused(segclr("run", str(config_file(volume=tree))), 1, "(192, 64, 64)", "(160, 64, 64)")
+
+
+def test_mismatched_voxel_sizes_list_the_scales(config_file, tmp_path):
+    make_volumes(tmp_path)
+    array = np.zeros((48, 64, 160), dtype=np.uint64)
+    write_precomputed(tmp_path / "other", array, kind="segmentation", voxel_nm=(16, 16, 40))
+    tree = config_tree(tmp_path, tmp_path / "run")["volume"]
+    tree["segmentation"] = f"precomputed://file://{tmp_path}/other"
+    refused(segclr("run", str(config_file(volume=tree))), 1, "16x16x40", "32x32x40")
+
+
+def test_an_empty_segmentation_is_told(config_file, tmp_path):
+    make_volumes(tmp_path)
+    write_precomputed(tmp_path / "empty", np.zeros((48, 64, 160), dtype=np.uint64), kind="segmentation")
+    tree = config_tree(tmp_path, tmp_path / "run")["volume"]
+    tree["segmentation"] = f"precomputed://file://{tmp_path}/empty"
+    refused(segclr("run", str(config_file(volume=tree))), 1, "empty")
+
+
+def test_a_cube_larger_than_the_volume_is_told_with_what_fits(config_file):
+    refused(segclr("run", str(config_file()), "--set", "cubes.size_vx=65"), 1, "65", "48")
+
+
+def test_unknown_keys_are_wrong_usage(config_file):
+    refused(segclr("run", str(config_file(colour="blue"))), 2, "colour", "unknown key")
+    refused(segclr("run", str(config_file()), "--set", "train.stepz=3"), 2, "train.stepz", "unknown key")
+
+
+def test_a_missing_configuration_is_named(tmp_path):
+    refused(segclr("run", str(tmp_path / "none.yaml")), 1, "none.yaml")
+
+
+def test_a_stage_whose_input_is_absent_says_which_command_makes_it(config_file):
+    refused(segclr("train", "--config", str(config_file())), 1, "segclr cubes")
+
+
+def test_another_configuration_in_the_same_folder_is_refused_with_the_keys(finished_run, volumes, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(config_tree(volumes, finished_run)))
+    result = segclr("nodes", "--config", str(config), "--set", "nodes.spacing_nm=250", "--set", "seed=4")
+    refused(result, 2, "nodes.spacing_nm was 200.0, is now 250.0", "seed was 3, is now 4")
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["nonsense"], ["run", "--nonsense"], ["embed"]])
+def test_wrong_usage_ends_with_status_2(arguments):
+    result = segclr(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_the_traceback_comes_with_debug(config_file):
+    result = segclr("run", str(config_file()), "--set", "cubes.size_vx=65", "--debug")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+
+
+def test_status_and_validate_look_at_a_run(finished_run, tmp_path):
+    status = segclr("status", str(finished_run))
+    assert status.returncode == 0
+    assert "embed: 3 parts done, 0 failed" in status.stdout
+    assert segclr("validate", str(finished_run)).stdout.strip() == "all promises hold"
+    refused(segclr("status", str(tmp_path)), 1, "no run.yaml")
+
+
+def test_validate_names_a_file_that_changed(finished_run, tmp_path):
+    import shutil
+
+    shutil.copytree(finished_run, tmp_path / "run")
+    victim = sorted((tmp_path / "run" / "embeddings").glob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes() + b"x")
+    result = segclr("validate", str(tmp_path / "run"))
+    assert result.returncode == 1
+    assert f"embeddings/{victim.name} is absent or changed" in result.stdout
+
+
+def test_evaluate_prints_retrieval_beside_chance(finished_run, volumes, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(config_tree(volumes, finished_run)))
+    result = segclr("classify", "evaluate", "--config", str(config), "--task", "retrieval")
+    rows = yaml.safe_load(result.stdout)
+    assert {row["encoder"] for row in rows} == {"trained", "untrained"}
+    assert all(0 <= row["chance"] <= 1 for row in rows)
+    refused(
+        segclr("classify", "evaluate", "--config", str(config), "--task", "cell_type"), 2, "labels.cell_types"
+    )

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from segclr.classify import forest_baseline, split_by_segment
+from segclr.errors import DataError
+
+
+def cells():
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(20, dtype=np.uint64) + np.uint64(2**63), 6)
+    classes = np.where(ids % np.uint64(2) == 0, "axon", "soma")
+    return ids, classes, rng.standard_normal((len(ids), 10)), rng
+
+
+def test_finds_what_is_there_and_not_what_is_not():
+    ids, classes, noise, _ = cells()
+    split = split_by_segment(ids, classes, test_share=0.4, seed=0)
+    telling = noise + 4 * (classes == "soma")[:, None]
+    assert forest_baseline(telling, classes, split, seed=0).macro_f1 == 1.0
+    assert forest_baseline(noise, classes, split, seed=0).macro_f1 < 0.8
+
+
+def test_the_same_seed_gives_the_same_answer():
+    ids, classes, noise, _ = cells()
+    split = split_by_segment(ids, classes, test_share=0.4, seed=0)
+    one, two = (forest_baseline(noise, classes, split, seed=3).to_dict() for _ in range(2))
+    assert one == two
+
+
+def test_features_that_are_not_finite_are_refused():
+    ids, classes, noise, _ = cells()
+    split = split_by_segment(ids, classes, test_share=0.4, seed=0)
+    noise[3, 3] = np.nan
+    with pytest.raises(DataError, match="finite"):
+        forest_baseline(noise, classes, split, seed=0)

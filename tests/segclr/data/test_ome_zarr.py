@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import tensorstore
+import zarr
+from zarr.codecs import BytesCodec, ZstdCodec
+
+from segclr.data.volume import open_volume
+from segclr.errors import CorruptDataError, MissingDataError, SegclrError, VolumeError
+from segclr.geometry import BoundingBox
+
+IDS = np.array([0, 1, 2**53 + 1, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
+SHAPE = (11, 10, 13)
+AXES = "zyx"
+
+
+@pytest.fixture
+def segmentation():
+    return np.random.default_rng(0).choice(IDS, SHAPE)
+
+
+def axes(names=AXES, unit="nanometer"):
+    return [
+        {"name": n, "type": "space", "unit": unit} if n in "xyz" else {"name": n, "type": "channel"}
+        for n in names
+    ]
+
+
+def multiscales(scale=(10.0, 4.0, 4.0), *, translation=None, shared=None, axes_=None, paths=("0",)):
+    steps = [{"type": "scale", "scale": list(scale)}]
+    if translation:
+        steps.append({"type": "translation", "translation": list(translation)})
+    entry = {
+        "version": "0.4",
+        "axes": axes() if axes_ is None else axes_,
+        "datasets": [{"path": p, "coordinateTransformations": steps} for p in paths],
+    }
+    if shared:
+        entry["coordinateTransformations"] = [{"type": "scale", "scale": list(shared)}]
+    return [entry]
+
+
+def write(folder, array, meta, *, zarr_format=3, **options):
+    group = zarr.create_group(str(folder), zarr_format=zarr_format)
+    group.attrs.update(
+        {"multiscales": meta} if zarr_format == 2 else {"ome": {"version": "0.5", "multiscales": meta}}
+    )
+    options.setdefault("chunks", (4,) * array.ndim)
+    stored = group.create_array(
+        "0", shape=array.shape, dtype=options.pop("dtype", array.dtype), fill_value=0, **options
+    )
+    stored[:] = array
+
+
+def opened(folder, size=(4, 4, 10)):
+    return open_volume(f"zarr://{folder}", voxel_size_nm=size)
+
+
+VARIANTS = {
+    "0.4 with dots": {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "."}},
+    "0.4 with slashes": {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}},
+    "0.4 big-endian": {"zarr_format": 2, "dtype": ">u8"},
+    "0.5 plain": {},
+    "0.5 sharded": {"shards": (8, 8, 8)},
+    "0.5 big-endian": {"serializer": BytesCodec(endian="big")},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ids_are_read_exactly_whatever_the_layout(tmp_path, segmentation, variant):
+    write(tmp_path / "a b.zarr", segmentation, multiscales(), **VARIANTS[variant])
+    volume = opened(tmp_path / "a b.zarr")
+    assert (volume.voxel_size_nm, volume.chunk_size_vx) == ((4, 4, 10), (4, 4, 4))
+    assert volume.bounds == BoundingBox((0, 0, 0), (13, 10, 11))
+    got = volume.read(volume.bounds)
+    assert got.dtype == np.uint64
+    assert got.dtype.isnative
+    assert np.array_equal(got, segmentation)
+    box = BoundingBox((-2, 3, 9), (5, 12, 13))
+    padded = np.pad(segmentation, 4)
+    assert np.array_equal(volume.read(box), padded[13:17, 7:16, 2:9])
+
+
+def test_what_tensorstore_wrote_is_read(tmp_path, segmentation):
+    write(tmp_path, np.zeros_like(segmentation), multiscales())
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(tmp_path / "0")}}
+    tensorstore.open(spec).result().write(segmentation).result()
+    assert np.array_equal(opened(tmp_path).read(BoundingBox((0, 0, 0), (13, 10, 11))), segmentation)
+
+
+def test_the_multiscales_own_scale_multiplies_the_levels(tmp_path, segmentation):
+    write(tmp_path, segmentation, multiscales((5.0, 1.0, 2.0), shared=(2.0, 4.0, 2.0)))
+    assert opened(tmp_path).voxel_size_nm == (4, 4, 10)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("micrometer", 1e-3), ("angstrom", 10.0), ("nanometer", 1.0)])
+def test_units_are_turned_to_nanometres(tmp_path, segmentation, unit, factor):
+    meta = multiscales([s * factor for s in (10, 4, 4)], axes_=axes(unit=unit))
+    write(tmp_path, segmentation, meta)
+    assert opened(tmp_path).voxel_size_nm == pytest.approx((4, 4, 10))
+
+
+@pytest.mark.parametrize("order", ["xyz", "yzx", "czyx", "zyxc", "tczyx"])
+def test_axes_are_found_by_their_names(tmp_path, segmentation, order):
+    sizes = {"x": 4.0, "y": 6.0, "z": 10.0, "c": 1.0, "t": 1.0}
+    spatial = [a for a in order if a in "xyz"]
+    array = segmentation.transpose([AXES.index(a) for a in spatial])
+    for position, name in enumerate(order):
+        if name not in "xyz":
+            array = np.expand_dims(array, position)
+    meta = multiscales([sizes[a] for a in order], axes_=axes(order))
+    write(tmp_path, array, meta, chunks=array.shape)
+    volume = opened(tmp_path, (4, 6, 10))
+    assert volume.voxel_size_nm == (4, 6, 10)
+    assert np.array_equal(volume.read(volume.bounds), segmentation)
+
+
+def test_several_channels_are_refused(tmp_path, segmentation):
+    array = np.stack([segmentation, segmentation])
+    write(tmp_path, array, multiscales((1, 10, 4, 4), axes_=axes("czyx")))
+    with pytest.raises(VolumeError, match="2 entries on axis c"):
+        opened(tmp_path).read(BoundingBox((0, 0, 0), (1, 1, 1)))
+
+
+@pytest.mark.parametrize("offset", [(0, 0, 0), (3, 5, 7), (-3, -5, -7)])
+@pytest.mark.parametrize("center", [0.0, 0.25])
+def test_a_translation_of_whole_voxels_is_the_voxel_offset(tmp_path, segmentation, offset, center):
+    # a level made by halving has its voxels' centres a quarter of its voxel further on
+    nm = [(o + center) * s for o, s in zip(offset[::-1], (10, 4, 4), strict=True)]
+    write(tmp_path, segmentation, multiscales(translation=nm))
+    volume = opened(tmp_path)
+    assert volume.bounds.start == offset
+    assert np.array_equal(volume.read(volume.bounds), segmentation)
+
+
+def test_a_group_without_multiscales_is_refused(tmp_path):
+    zarr.create_group(str(tmp_path / "g"), zarr_format=3)
+    with pytest.raises(VolumeError, match="multiscales"):
+        opened(tmp_path / "g")
+
+
+def test_an_absent_group_is_missing_data(tmp_path):
+    with pytest.raises(MissingDataError, match="no Zarr group"):
+        opened(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        multiscales(axes_=["z", "y", "x"]),
+        multiscales(axes_=[{"name": n} for n in AXES]),
+        multiscales(axes_=axes("zyc")),
+        multiscales((10.0, 4.0)),
+        multiscales((10.0, 4.0, 0.0)),
+        [{"axes": axes()}],
+        [{"axes": axes(), "datasets": [{}]}],
+        [
+            {
+                "axes": axes(),
+                "datasets": [{"path": "0", "coordinateTransformations": [{"type": "affine", "affine": []}]}],
+            }
+        ],
+        {"not": "a list"},
+        ["text"],
+    ],
+)
+def test_metadata_that_cannot_be_used_are_the_projects_error(tmp_path, segmentation, meta):
+    write(tmp_path, segmentation, meta)
+    with pytest.raises(VolumeError):
+        opened(tmp_path)
+
+
+def test_a_level_that_is_not_there_is_the_projects_error(tmp_path, segmentation):
+    write(tmp_path, segmentation, multiscales(paths=("7",)))
+    with pytest.raises(SegclrError, match="7"):
+        opened(tmp_path).read(BoundingBox((0, 0, 0), (1, 1, 1)))
+
+
+@pytest.mark.parametrize("content", [b"", b'{"zarr_fo', b"\xff\x00"])
+def test_a_torn_metadata_file_is_corrupt_data(tmp_path, content):
+    (tmp_path / "zarr.json").write_bytes(content)
+    with pytest.raises(CorruptDataError):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "flip"])
+def test_a_damaged_chunk_is_corrupt_data(tmp_path, segmentation, damage):
+    write(tmp_path, segmentation, multiscales(), compressors=[ZstdCodec(checksum=True)])
+    chunk = tmp_path / "0" / "c" / "0" / "0" / "0"
+    good = chunk.read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 4
+    chunk.write_bytes({"half": good[: len(good) // 2], "empty": b"", "flip": bytes(flipped)}[damage])
+    with pytest.raises(CorruptDataError, match="cannot be read"):
+        opened(tmp_path).read(BoundingBox((0, 0, 0), (4, 4, 4)))

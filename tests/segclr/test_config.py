@@ -1,0 +1,182 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segclr import files
+from segclr.config import EncoderConfig, PairConfig, RunConfig, TrainConfig, digest, load_config
+from segclr.errors import ConfigError, MissingDataError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+MINIMAL = {"name": "n", "run": "r", "tissue": {}}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(tree):
+        text = tree if isinstance(tree, str) else yaml.safe_dump(tree)
+        path = tmp_path / "a config.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_every_config_of_the_repository_loads(path):
+    assert isinstance(load_config(str(path)), RunConfig)
+
+
+def test_there_are_configs_to_load():
+    assert CONFIGS
+
+
+def test_an_unknown_key_is_named_with_its_section(written):
+    with pytest.raises(ConfigError, match=r"train\.step: unknown key"):
+        load_config(written({**MINIMAL, "train": {"step": 3}}))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "steps", "many"),
+        ("train", "steps", 1.5),
+        ("train", "steps", True),
+        ("train", "learning_rate", False),
+        ("train", "learning_rate", float("nan")),
+        ("train", "learning_rate", float("inf")),
+        ("cubes", "size_vx", [1, 2]),
+        ("cubes", "block_vx", [0, 1, 1]),
+        ("cubes", "block_vx", [64, 64]),
+        ("encoder", "depth", 19),
+        ("aggregate", "radii_um", [-1.0]),
+        ("aggregate", "metrics", ["manhattan"]),
+        ("evaluate", "retrieval_exclusion_nm", [-400]),
+        ("cluster", "kind", "cloud"),
+        ("tissue", "voxel_size_nm", [8, 8, 0]),
+        ("nodes", "spacing_nm", 0),
+    ],
+)
+def test_a_value_of_the_wrong_kind_or_range_is_refused_by_its_key(written, section, key, value):
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}"):
+        load_config(written({**MINIMAL, section: {key: value}}))
+
+
+def test_all_mistakes_are_reported_at_once(written):
+    tree = {"run": "r", "tissue": {}, "train": {"steps": -1, "lr": 1}, "cubes": {"size_vx": "big"}}
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tree))
+    message = str(caught.value)
+    assert all(part in message for part in ("name", "train.steps", "train.lr: unknown key", "cubes.size_vx"))
+    assert "got -1" in message
+    assert "\n" not in message
+
+
+def test_a_volume_without_a_positive_voxel_size_is_refused(written):
+    tree = {"name": "n", "run": "r", "volume": {"em": "a", "segmentation": "b", "voxel_size_nm": [0, 8, 8]}}
+    with pytest.raises(ConfigError, match=r"volume\.voxel_size_nm"):
+        load_config(written(tree))
+
+
+def test_neither_volume_nor_tissue_is_refused(written):
+    with pytest.raises(ConfigError, match="volume or a tissue"):
+        load_config(written({"name": "n", "run": "r"}))
+
+
+def test_a_shift_beyond_the_stored_margin_is_refused(written):
+    tree = {**MINIMAL, "cubes": {"margin_vx": 2}, "train": {"augment": {"shift_vx": 3}}}
+    with pytest.raises(ConfigError, match=r"shift_vx is 3.*margin_vx 2"):
+        load_config(written(tree))
+    tree["cubes"]["margin_vx"] = 3
+    assert load_config(written(tree)).train.augment.shift_vx == 3
+
+
+def test_pair_distances_that_allow_no_pair_are_refused():
+    with pytest.raises(ValueError, match="must be below"):
+        PairConfig(min_distance_nm=2000, max_distance_nm=2000)
+
+
+def test_overrides_reach_nested_keys_and_hold_yaml_values(written):
+    overrides = [
+        "train.learning_rate=1e-3",
+        "train.augment.shift_vx=0",
+        "aggregate.radii_um=[0, 2.5]",
+        "cubes.block_vx=[64, 32, 16]",
+        "evaluate.probe_c=null",
+        "evaluate.forest_baseline=no",
+        "labels.compartment_names={1: axon, 2: a=b}",
+        "name=a=b",
+    ]
+    config = load_config(written(MINIMAL), overrides)
+    assert config.train.learning_rate == 1e-3
+    assert config.aggregate.radii_um == (0.0, 2.5)
+    assert config.cubes.block_vx == (64, 32, 16)
+    assert config.evaluate.probe_c is None
+    assert config.evaluate.forest_baseline is False
+    assert config.labels.compartment_names == {1: "axon", 2: "a=b"}
+    assert config.name == "a=b"
+
+
+def test_the_last_of_two_overrides_counts_and_beats_the_file(written):
+    url = written({**MINIMAL, "seed": 5})
+    assert load_config(url, ["seed=6", "seed=7"]).seed == 7
+
+
+@pytest.mark.parametrize("override", ["train.steps", "=3", "", "train.steps:3"])
+def test_an_override_without_key_and_value_is_refused(written, override):
+    with pytest.raises(ConfigError, match="key=value"):
+        load_config(written(MINIMAL), [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [("train.nothing=3", "unknown key"), ("seed.x=3", "is a value"), ("train.steps=[1", "not YAML")],
+)
+def test_an_override_that_leads_nowhere_is_refused(written, override, expected):
+    with pytest.raises(ConfigError, match=expected):
+        load_config(written({**MINIMAL, "seed": 1}), [override])
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just text", "", "3"])
+def test_yaml_that_is_not_a_mapping_is_refused(written, text):
+    with pytest.raises(ConfigError, match="keys and values"):
+        load_config(written(text))
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\x07"])
+def test_text_that_is_not_yaml_is_refused(written, text):
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(written(text))
+
+
+def test_yaml_that_would_run_code_is_refused_and_does_not_run(written, tmp_path):
+    trap = tmp_path / "trap"
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(written(f'name: !!python/object/apply:os.system ["touch {trap}"]\n'))
+    with pytest.raises(ConfigError):
+        load_config(written(MINIMAL), [f'name=!!python/object/apply:os.system ["touch {trap}"]'])
+    assert not trap.exists()
+
+
+def test_an_absent_file_is_missing_data(tmp_path):
+    with pytest.raises(MissingDataError, match="nothing"):
+        load_config(str(tmp_path / "nothing.yaml"))
+
+
+def test_a_saved_config_loads_as_itself(tmp_path, written):
+    config = load_config(written(MINIMAL), ["train.learning_rate=3e-4", "seed=9"])
+    url = str(tmp_path / "run.yaml")
+    files.write_bytes(url, yaml.safe_dump(config.model_dump(mode="json")).encode())
+    assert load_config(url) == config
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        TrainConfig().steps = 3
+
+
+def test_digests_are_equal_for_equal_values_only():
+    assert digest(TrainConfig(), 3) == digest(TrainConfig(steps=1000), 3)
+    different = [digest(TrainConfig()), digest(TrainConfig(steps=7)), digest(TrainConfig(), 3), digest()]
+    assert len({*different, digest(EncoderConfig())}) == 5
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})

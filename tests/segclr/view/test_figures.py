@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+
+from segclr.classify import RetrievalResult, evaluate
+from segclr.errors import DataError
+from segclr.explore import project
+from segclr.view import (
+    Score,
+    ScoreCurve,
+    SliceView,
+    TrainingCurve,
+    confusion_columns,
+    curve_columns,
+    embedding_columns,
+    figure_confusions,
+    figure_cubes,
+    figure_embedding,
+    figure_f1_against_radius,
+    figure_retrieval,
+    figure_scores,
+    figure_slices,
+    figure_training,
+    retrieval_columns,
+    score_columns,
+    training_columns,
+)
+from segclr.view.style import class_colours, png_bytes, round_length_nm
+
+RNG = np.random.default_rng(0)
+EM = RNG.integers(0, 255, (20, 30)).astype(np.uint8)
+CLASSES = np.array(["axon", "soma", "glia"])[RNG.integers(0, 3, 90)]
+PROJECTIONS = {name: project(RNG.standard_normal((90, 5)), seed=0) for name in ("untrained", "trained")}
+EVALUATIONS = {"trained": evaluate(["a", "a", "b"], ["a", "unknown", "a"], ["a", "b"])}
+CURVE = TrainingCurve(
+    steps=np.arange(20),
+    loss=np.linspace(5, 1, 20),
+    validation_steps=np.arange(0, 20, 5),
+    top1=np.linspace(0.1, 0.8, 4),
+    effective_rank=np.linspace(9, 14, 4),
+    chance_top1=0.01,
+    embedding_dim=64,
+)
+CURVES = [
+    ScoreCurve(name="trained, path", radius_um=(0, 5), score=(0.5, 0.7), spread=(0.1, 0.1)),
+    ScoreCurve(name="untrained, path", radius_um=(0, 5), score=(0.3, 0.4), is_baseline=True),
+]
+SCORES = [
+    Score(task=task, method=method, value=value, spread=0.02)
+    for task in ("compartments", "cell types")
+    for method, value in (("untrained", 0.4), ("trained", 1.0), ("forest", 0.0))
+]
+RESULTS = {
+    name: [
+        RetrievalResult(
+            share=share,
+            chance=0.2,
+            ceiling=1.0,
+            n_queries=90,
+            n_without_candidates=2,
+            n_segments=5,
+            exclusion_nm=exclusion,
+        )
+        for exclusion in (400.0, 1000.0)
+    ]
+    for name, share in (("untrained", 0.3), ("trained", 0.6))
+}
+
+
+def view(**changes):
+    values = {
+        "em_yx": EM,
+        "mask_yx": np.eye(20, 30, dtype=bool),
+        "pixel_nm": (32.0, 40.0),
+        "title": "soma",
+    }
+    return SliceView(**(values | changes))
+
+
+FIGURES = {
+    "slices": lambda: figure_slices([view() for _ in range(5)]),
+    "cubes": lambda: figure_cubes(
+        np.zeros((2, 9, 9, 9), np.uint8), voxel_size_nm=(32, 32, 40), titles=["a", "b"]
+    ),
+    "training": lambda: figure_training(CURVE),
+    "embedding": lambda: figure_embedding(PROJECTIONS, classes=CLASSES),
+    "confusions": lambda: figure_confusions(EVALUATIONS),
+    "radius": lambda: figure_f1_against_radius(CURVES),
+    "scores": lambda: figure_scores(SCORES),
+    "retrieval": lambda: figure_retrieval(RESULTS),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_the_same_twice_and_leaves_no_global_state(name):
+    assert png_bytes(FIGURES[name](), dpi=50) == png_bytes(FIGURES[name](), dpi=50)
+    assert _pylab_helpers.Gcf.figs == {}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut_off_at_the_border(name):
+    figure = FIGURES[name]()
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    for part in (*figure.axes, *figure.legends):
+        extent = part.get_tightbbox(renderer)
+        assert extent.x0 >= -1
+        assert extent.y0 >= -1
+        assert extent.x1 <= figure.bbox.x1 + 1
+        assert extent.y1 <= figure.bbox.y1 + 1
+
+
+@pytest.mark.parametrize("name", ["radius", "scores", "retrieval"])
+def test_scores_are_shown_on_the_whole_scale_from_zero_to_one(name):
+    axes = FIGURES[name]().axes[0]
+    assert axes.get_ylim() == (0, 1)
+    assert axes.get_ylabel()
+
+
+def test_bars_stand_at_the_values_given():
+    bars = [patch.get_height() for patch in figure_scores(SCORES).axes[0].patches]
+    assert sorted(bars) == sorted(score.value for score in SCORES)
+
+
+def test_retrieval_draws_chance_beside_both_encoders():
+    figure = figure_retrieval(RESULTS)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["chance", "untrained", "trained"]
+    assert sorted(p.get_height() for p in figure.axes[0].patches) == [0.2, 0.2, 0.3, 0.3, 0.6, 0.6]
+
+
+def test_axes_name_their_units():
+    assert figure_f1_against_radius(CURVES).axes[0].get_xlabel() == "aggregation radius (µm)"
+    labels = [axes.get_ylabel() for axes in figure_training(CURVE).axes]
+    assert labels == ["NT-Xent (nats)", "top-1 (share of views)", "dimensions (of 64)"]
+
+
+def test_a_confusion_matrix_shows_what_was_called_unknown():
+    axes = figure_confusions(EVALUATIONS).axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "unknown"]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.5, 0, 0.5], [1, 0, 0]])
+
+
+def test_cubes_show_their_central_slices_with_the_voxels_proportions():
+    cube = RNG.integers(0, 255, (5, 7, 9)).astype(np.uint8)
+    figure = figure_cubes(cube[None], voxel_size_nm=(10, 20, 40), titles=["a"])
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
+    for image, want in zip(shown, (cube[2], cube[:, 3], cube[:, :, 4]), strict=True):
+        np.testing.assert_array_equal(image, want)
+    assert [axes.get_aspect() for axes in figure.axes] == [2, 4, 2]
+
+
+@pytest.mark.parametrize(("width_nm", "length_nm"), [(4000, 1000), (960, 200), (30, 10), (6000, 2000)])
+def test_scale_bars_have_round_lengths(width_nm, length_nm):
+    assert round_length_nm(width_nm) == pytest.approx(length_nm)
+
+
+def test_classes_beyond_the_palette_still_differ_in_colour_or_marker():
+    styles = class_colours([str(i) for i in range(30)])
+    assert len(set(styles.values())) == 30
+
+
+@pytest.mark.parametrize(
+    ("columns", "n_rows"),
+    [
+        (training_columns(CURVE), 28),
+        (embedding_columns(PROJECTIONS, classes=CLASSES), 180),
+        (confusion_columns(EVALUATIONS), 6),
+        (curve_columns(CURVES), 4),
+        (score_columns(SCORES), 6),
+        (retrieval_columns(RESULTS), 4),
+    ],
+)
+def test_the_numbers_behind_a_figure_are_columns_of_one_length(columns, n_rows):
+    assert {len(values) for values in columns.values()} == {n_rows}
+
+
+def test_nothing_to_draw_or_shapes_that_differ_are_refused():
+    for draw in (figure_slices, figure_f1_against_radius, figure_scores):
+        with pytest.raises(DataError, match="no "):
+            draw([])
+    for draw in (figure_confusions, figure_retrieval):
+        with pytest.raises(DataError, match="no "):
+            draw({})
+    with pytest.raises(DataError, match="one shape"):
+        view(mask_yx=np.ones((3, 3), dtype=bool))
+    with pytest.raises(DataError, match="one title each"):
+        figure_cubes(np.zeros((2, 9, 9, 9), np.uint8), voxel_size_nm=(1, 1, 1), titles=[])
+    with pytest.raises(DataError, match="every panel"):
+        figure_embedding(PROJECTIONS, classes=CLASSES[:-1])
+    with pytest.raises(DataError, match="must match"):
+        ScoreCurve(name="x", radius_um=(1,), score=(1, 2))
