@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ def train_stage(run: Run) -> Stage:
 
 
 def _train(run: Run, _part: str) -> Outcome:
+    import torch
+
     from segclr.train.dataset import ArrayCubes, CubeSource, PairRows
     from segclr.train.fit import TrainingData, train_encoder
 
@@ -52,6 +55,8 @@ def _train(run: Run, _part: str) -> Outcome:
         voxel_size_nm=run.open_volumes()[0].voxel_size_nm,
         size_vx=run.config.cubes.size_vx,
     )
+    # Starting local workers leaves OMP_NUM_THREADS=1 behind in this process's environment.
+    torch.set_num_threads(run.config.train.threads or len(os.sched_getaffinity(0)))
     with Progress("train", total=run.config.train.steps, unit="steps") as progress:
         done = 0
 

@@ -170,8 +170,8 @@ class EncoderConfig(Section):
     )
     input: Literal["grey", "centred"] = Field(
         "grey",
-        description="grey: as published; centred: grey less its mean within the mask, and the mask as a second "
-        "channel, which small encoders learn from much faster",
+        description="grey: as published; centred: grey less its mean within the mask, and the mask as a "
+        "second channel, which small encoders learn from much faster",
     )
     norm: Literal["batch", "group"] = Field("batch", description="kind of normalisation")
     bottleneck_hidden: int = Field(512, ge=1, description="width of the bottleneck's two hidden layers")
@@ -209,6 +209,7 @@ class TrainConfig(Section):
     validate_every: int = Field(100, ge=1, description="steps between looks at held-out pairs")
     validation_pairs: int = Field(256, ge=2, description="held-out pairs looked at")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: all cores. Sums are rounded by their number")
     num_workers: int = Field(0, ge=0, description="data loader processes; 0 reads in the training process")
     memory_gb: float = Field(2.0, ge=0, description="cubes are held in memory up to this size, else streamed")
     augment: AugmentConfig = AugmentConfig()
@@ -237,7 +238,7 @@ class LabelConfig(Section):
     compartment_names: dict[int, str] = Field({}, description="class of each value of the label volume")
     cell_types: str | None = Field(
         None,
-        description="Parquet, CSV, or a folder of Parquet: segment_id, cell_type, and split (train/test) if known",
+        description="Parquet, CSV or folder of Parquet: segment_id, cell_type, split (train/test) if known",
     )
 
 

@@ -30,7 +30,7 @@ __all__ = ["TrainingData", "train_encoder"]
 
 _KEPT_CHECKPOINTS = 2
 _IDENTITY = "segclr_identity"  # key in the checkpoint
-_FREE_KEYS = ("num_workers", "checkpoint_every", "memory_gb")  # change neither weights nor history
+_FREE_KEYS = ("num_workers", "checkpoint_every", "memory_gb", "threads")  # change neither weights nor history
 _LIGHTNING_PRECISION: dict[torch.dtype, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     torch.float32: "32-true",
     torch.bfloat16: "bf16-mixed",

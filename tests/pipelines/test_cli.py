@@ -1,20 +1,12 @@
 """Wrong input gets one clear line and the right exit status, never a traceback."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from tests.pipelines.conftest import config_tree, make_volumes, write_precomputed
-
-SEGCLR = str(Path(sys.executable).parent / "segclr")
-
-
-def segclr(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([SEGCLR, *arguments], capture_output=True, text=True, timeout=120, check=False)
+from tests.pipelines.conftest import config_tree, make_volumes, segclr, write_precomputed
 
 
 def refused(result: subprocess.CompletedProcess, status: int, *words: str) -> None:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from pipelines.workflow import run_all
 from segclr.config import load_config
 from segclr.store.embeddings import open_embeddings
 from segclr.store.parquet import read_folder
-from tests.pipelines.conftest import IDS, config_tree, content
-
-SEGCLR = str(Path(sys.executable).parent / "segclr")
+from tests.pipelines.conftest import ENVIRONMENT, IDS, SEGCLR, config_tree, content, segclr
 
 
 def start(config: Path) -> subprocess.Popen:
@@ -26,7 +23,7 @@ def start(config: Path) -> subprocess.Popen:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=ENVIRONMENT,
     )
 
 
@@ -73,9 +70,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_files_of_an_undisturbed_one(
     ]
     killed = [kill_when(start(config), run / sign) for sign in signs]
     assert sum(killed) >= len(signs) - 2  # a stage may pass between two looks
-    last = subprocess.run(
-        [SEGCLR, "run", str(config)], capture_output=True, text=True, timeout=200, check=False
-    )
+    last = segclr("run", str(config))
     assert last.returncode == 0, last.stderr
     assert content(run) == content(finished_run)
 
@@ -85,9 +80,7 @@ def test_two_workers_write_the_same_files_as_a_serial_run(volumes, finished_run,
     tree["cluster"] = {"kind": "local", "workers": 2, "memory_gb": 2}
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(tree))
-    done = subprocess.run(
-        [SEGCLR, "run", str(config)], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = segclr("run", str(config))
     assert done.returncode == 0, done.stderr
     ours, serial = content(tmp_path / "run"), content(finished_run)
     assert ours.keys() == serial.keys()
