@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -105,7 +106,7 @@ def demo(
     """
     from pipelines.packaged import packaged_config
 
-    overrides = [f"run={out}", f"seed={seed}", *(set_ or [])]
+    overrides = [f"run={json.dumps(str(out))}", f"seed={seed}", *(set_ or [])]
     _whole(_config(packaged_config("demo"), overrides, cluster))
 
 

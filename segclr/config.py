@@ -162,6 +162,7 @@ class EncoderConfig(Section):
     """Architecture of the encoder."""
 
     depth: Literal[10, 18, 34, 50] = Field(18, description="layers of the residual network")
+    stages: int = Field(4, ge=1, le=4, description="stages of residual blocks kept; fewer for small cubes")
     width: float = Field(1.0, gt=0, description="factor on the 64, 128, 256, 512 channels")
     stem: Literal["large", "medium", "small", "patch"] = Field(
         "large",
@@ -174,7 +175,12 @@ class EncoderConfig(Section):
         "second channel, which small encoders learn from much faster",
     )
     norm: Literal["batch", "group"] = Field("batch", description="kind of normalisation")
-    bottleneck_hidden: int = Field(512, ge=1, description="width of the bottleneck's two hidden layers")
+    heads: Literal["published", "light"] = Field(
+        "published",
+        description="published: three normed layers each to embedding and loss; light: one layer to "
+        "the embedding, two to the loss, which learn in hundreds of steps instead of thousands",
+    )
+    bottleneck_hidden: int = Field(512, ge=1, description="width of the published bottleneck's hidden layers")
     embedding_dim: int = Field(64, ge=1, description="length of an embedding")
     projection_dim: int = Field(16, ge=1, description="length of the vector the loss sees")
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-__all__ = ["MlpHead"]
+__all__ = ["MlpHead", "light_projection"]
 
 
 class MlpHead(nn.Module):
@@ -34,3 +34,14 @@ class MlpHead(nn.Module):
         """[n, widths[0]] -> [n, widths[-1]]."""
         result: torch.Tensor = self.layers(x)
         return result
+
+
+def light_projection(n_in: int, n_out: int, *, norm: Literal["batch", "group"]) -> nn.Sequential:
+    """[n, n_in] -> [n, n_out] with one hidden layer and no norm at the end.
+
+    The published heads are six normed layers deep: at first they blow the noise of a young backbone up to
+    confident similarities, and it takes thousands of steps to get over it. This one learns at once.
+    """
+    return nn.Sequential(
+        nn.ReLU(), *MlpHead((n_in, n_in), norm=norm).layers, nn.ReLU(), nn.Linear(n_in, n_out)
+    )

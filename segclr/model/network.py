@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from segclr.config import EncoderConfig
-from segclr.model.heads import MlpHead
+from segclr.model.heads import MlpHead, light_projection
 from segclr.model.resnet3d import ResNet3d
 
 __all__ = ["EncoderNetwork", "build_network"]
@@ -41,8 +41,14 @@ def build_network(config: EncoderConfig, *, seed: int) -> EncoderNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = ResNet3d(config)
-        hidden = config.bottleneck_hidden
-        bottleneck = MlpHead((backbone.n_features, hidden, hidden, config.embedding_dim), norm=config.norm)
-        projection = MlpHead((*[config.embedding_dim] * 3, config.projection_dim), norm=config.norm)
+        n_features, dim, hidden = backbone.n_features, config.embedding_dim, config.bottleneck_hidden
+        bottleneck: nn.Module
+        projection: nn.Module
+        if config.heads == "light":
+            bottleneck = nn.Linear(n_features, dim)
+            projection = light_projection(dim, config.projection_dim, norm=config.norm)
+        else:
+            bottleneck = MlpHead((n_features, hidden, hidden, dim), norm=config.norm)
+            projection = MlpHead((dim, dim, dim, config.projection_dim), norm=config.norm)
         network = EncoderNetwork(backbone, bottleneck, projection)
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

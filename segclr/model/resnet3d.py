@@ -94,7 +94,7 @@ class BottleneckBlock(nn.Module):
 
 
 class ResNet3d(nn.Module):
-    """Stem, four stages of residual blocks, mean over space.
+    """Stem, up to four stages of residual blocks, mean over space.
 
     Edge lengths of a cube of 33 voxels through the stems::
 
@@ -114,7 +114,8 @@ class ResNet3d(nn.Module):
         self.stem = stem_layers(first, widths[0], kind=config.stem, norm=norm_3d(widths[0], config.norm))
         stages: list[nn.Module] = []
         n_in = widths[0]
-        for stage, (channels, n_blocks) in enumerate(zip(widths, _BLOCKS[config.depth], strict=True)):
+        shape = list(zip(widths, _BLOCKS[config.depth], strict=True))[: config.stages]
+        for stage, (channels, n_blocks) in enumerate(shape):
             blocks: list[nn.Module] = []
             for index in range(n_blocks):
                 stride = 2 if stage > 0 and index == 0 else 1

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from segclr.model import MlpHead
+from segclr.model.heads import light_projection
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
@@ -23,3 +24,12 @@ def test_the_output_is_the_product_of_its_layers():
     hidden = torch.relu((x @ first.weight.T) / torch.sqrt(norm_1.running_var + norm_1.eps))
     wanted = (hidden @ second.weight.T) / torch.sqrt(norm_2.running_var + norm_2.eps)
     assert torch.allclose(head(x), wanted, atol=1e-6)
+
+
+def test_the_light_projection_is_two_layers_that_keep_the_last_as_it_is():
+    layers = light_projection(6, 3, norm="batch").eval()
+    x = torch.randn(5, 6)
+    first, norm, last = layers[1], layers[2], layers[4]
+    hidden = norm(torch.relu(x) @ first.weight.T)
+    expected = torch.relu(hidden) @ last.weight.T + last.bias
+    torch.testing.assert_close(layers(x), expected)

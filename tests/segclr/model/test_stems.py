@@ -8,7 +8,7 @@ from segclr.model.stems import SpaceToDepth, stem_layers
 
 @pytest.mark.parametrize(("kind", "edge"), [("large", 9), ("medium", 17), ("small", 33), ("patch", 9)])
 def test_edges_of_a_cube_of_33_are_as_documented(kind, edge):
-    stem = stem_layers(8, kind=kind, norm=torch.nn.BatchNorm3d(8))
+    stem = stem_layers(1, 8, kind=kind, norm=torch.nn.BatchNorm3d(8))
     assert stem(torch.rand(1, 1, 33, 33, 33)).shape == (1, 8, edge, edge, edge)
 
 
