@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -248,6 +249,8 @@ def validate(run: RunFolder) -> None:
 
 def main() -> None:
     """Run a command; an error is one line, and its traceback only comes with --debug."""
+    # Threads that spin while they wait stand still where another job shares the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:

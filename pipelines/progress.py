@@ -67,6 +67,12 @@ class Progress:
         self._rows += rows
         self._show(note)
 
+    def reach(self, done: int) -> None:
+        """Count up to a number; what lies before the first one was found done."""
+        if self._done == self._found == 0:
+            self._done = self._found = done - 1
+        self.advance(parts=done - self._done)
+
     def fail(self) -> None:
         """Count a part that was set aside."""
         self._failed += 1

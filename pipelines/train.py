@@ -58,12 +58,9 @@ def _train(run: Run, _part: str) -> Outcome:
     # Starting local workers leaves OMP_NUM_THREADS=1 behind in this process's environment.
     torch.set_num_threads(run.config.train.threads or len(os.sched_getaffinity(0)))
     with Progress("train", total=run.config.train.steps, unit="steps") as progress:
-        done = 0
 
         def on_step(step: int, _total: int) -> None:
-            nonlocal done
-            progress.advance(parts=step - done)
-            done = step
+            progress.reach(step)
 
         encoder = train_encoder(
             data,
