@@ -16,7 +16,7 @@ from pipelines.aggregate import read_aggregated, settings
 from pipelines.blocks import Stage
 from pipelines.features import read_features
 from pipelines.nodes import read_nodes
-from pipelines.pairs import cell_types, held_out_segments
+from pipelines.pairs import cell_types, held_out_segments, labels_digest
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run
 from segclr import files
@@ -70,7 +70,7 @@ def evaluate_stage(run: Run) -> Stage:
         which.stage("aggregate"): stage_digest(run.url, which.stage("aggregate"))
         for which in encoders_of(run)
     }
-    inputs |= {"evaluate": digest(run.config.evaluate), "labels": digest(run.config.labels)}
+    inputs |= {"evaluate": digest(run.config.evaluate), "labels": labels_digest(run)}
     if run.config.evaluate.forest_baseline:
         inputs["features"] = stage_digest(run.url, "features")
     return Stage("evaluate", tasks_of(run), functools.partial(_evaluate, run), inputs)
@@ -151,7 +151,7 @@ def _cell_type_labels(run: Run, segment_ids: NDArray[np.uint64]) -> Labels:
     """Cell types of the segments that have embeddings; a table may name more."""
     types = cell_types(run)
     if types is None:
-        msg = "the run has no labels.cell_types"
+        msg = "the run has no labels.cell_types; retrieval needs no labels and no classifier"
         raise ConfigError(msg)
     labels = Labels(
         segment_ids=types["segment_id"].to_numpy(), classes=types["cell_type"].to_numpy(dtype=str)

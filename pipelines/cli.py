@@ -25,10 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="SegCLR: from an EM volume and a draft segmentation to embeddings of every place on every cell.\n\n"
     "Exit status: 0 done, 1 data or job failure, 2 wrong usage or configuration. "
-    "With --debug anywhere, an error shows its traceback.",
+    "With --debug anywhere, an error shows its traceback.\n\n"
+    "Example: segclr demo --out runs/demo",
 )
 classify_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Fit, apply and judge classifiers."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Fit, apply and judge classifiers.\n\n"
+    "Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval",
 )
 app.add_typer(classify_app, name="classify")
 
@@ -78,7 +82,8 @@ for _name, _summary in {
     "aggregate": "Average embeddings within each radius around each node.",
     "report": "Write report/index.html: figures and the numbers behind them.",
 }.items():
-    app.command(_name)(_stage_command(_name, _summary, "configs/fib25.yaml"))
+    _example = "configs/demo.yaml" if _name == "tissue" else "configs/fib25.yaml"
+    app.command(_name)(_stage_command(_name, _summary, _example))
 
 
 @app.command()

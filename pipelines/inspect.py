@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import yaml
+from pydantic import ValidationError
 
 from pipelines.embed import check_complete
 from pipelines.records import broken_files, read_record
-from pipelines.run import TRAINED, UNTRAINED, Run
+from pipelines.run import TRAINED, UNTRAINED, Run, saved_config
 from segclr import files
 from segclr.config import RunConfig
-from segclr.errors import MissingDataError, SegclrError
+from segclr.errors import CorruptDataError, MissingDataError, SegclrError
 
 __all__ = ["run_faults", "run_status", "saved_run"]
+
+
+_WHOLE = ("nodes", "pairs", "cubes", "train", "embed", "compact", "aggregate", "evaluate", "report")
+"""Stages of every whole run."""
 
 
 def saved_run(url: str) -> Run:
@@ -28,8 +32,11 @@ def saved_run(url: str) -> Run:
     if not files.exists(saved):
         msg = f"{url} is no run: there is no run.yaml"
         raise MissingDataError(msg)
-    tree = yaml.safe_load(files.read_bytes(saved))["config"]
-    return Run(url, RunConfig.model_validate({**tree, "run": url}))
+    try:
+        return Run(url, RunConfig.model_validate({**saved_config(url), "run": url}))
+    except ValidationError as error:
+        msg = f"{saved} is damaged or of another version: {error.error_count()} keys do not fit"
+        raise CorruptDataError(msg) from error
 
 
 def _parts(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -65,9 +72,10 @@ def run_status(url: str) -> list[str]:
 
 
 def run_faults(url: str) -> list[str]:
-    """Every broken promise of a run, one line each; none means that all hold."""
+    """Every broken promise of a whole run, one line each; none means that all hold."""
     run = saved_run(url)
-    faults = []
+    stages = {stage for stage, _, _ in _parts(run)}
+    faults = [f"{name}: not done" for name in _WHOLE if name not in stages]
     for stage, part, kind in _parts(run):
         record = read_record(run.url, stage, part)
         if kind == "failed":

@@ -11,9 +11,9 @@ from segclr import files
 from segclr._version import __version__
 from segclr.config import LabelConfig, RunConfig, VolumeConfig, digest
 from segclr.data.volume import Volume, check_aligned, open_volume
-from segclr.errors import CubeError, RunMismatchError, VolumeError
+from segclr.errors import ConfigError, CorruptDataError, CubeError, RunMismatchError, VolumeError
 
-__all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run"]
+__all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run", "saved_config"]
 
 _FREE_SECTIONS = ("cluster", "run")
 """Where and how fast a run is done changes nothing in its files, so these keys may differ on resume."""
@@ -138,12 +138,16 @@ def open_run(config: RunConfig) -> Run:
     url = config.run
     if files.is_local(url):
         url = str(files.local_path(url).expanduser().absolute())
+        if files.exists(url) and not files.local_path(url).is_dir():
+            msg = f"run is {url}, which is a file; it must be a folder"
+            raise ConfigError(msg)
     run = Run(url, config)
+    if config.volume is not None:
+        run.open_volumes()
     tree = {k: v for k, v in config.model_dump(mode="json").items() if k != "run"}
     saved_url = run.path("run.yaml")
-    if files.exists(saved_url):
-        saved = yaml.safe_load(files.read_bytes(saved_url))
-        differing = _differences(saved.get("config", {}), tree)
+    if files.exists(saved_url) and files.exists(run.path("records")):
+        differing = _differences(saved_config(run.url), tree)
         if differing:
             msg = (
                 f"{url} was written with another configuration: {'; '.join(differing)}. Take another run "
@@ -152,8 +156,30 @@ def open_run(config: RunConfig) -> Run:
             raise RunMismatchError(msg)
         return run
     text = yaml.safe_dump({"segclr_version": __version__, "config": tree}, sort_keys=False)
-    files.write_bytes(saved_url, text.encode())
+    try:
+        files.write_bytes(saved_url, text.encode())
+    except OSError as error:
+        msg = f"the run folder {url} cannot be written: {error.strerror or error}"
+        raise ConfigError(msg) from error
     return run
+
+
+def saved_config(url: str) -> dict[str, Any]:
+    """The configuration in a run's ``run.yaml``.
+
+    Raises:
+        CorruptDataError: the file is not what ``open_run`` writes.
+    """
+    saved_url = files.join(url, "run.yaml")
+    try:
+        config = yaml.safe_load(files.read_bytes(saved_url))["config"]
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        msg = f"{saved_url} is damaged: put the configuration back there, under the key config"
+        raise CorruptDataError(msg) from error
+    if not isinstance(config, dict):
+        msg = f"{saved_url} is damaged: config must hold keys and values"
+        raise CorruptDataError(msg)
+    return config
 
 
 def _differences(saved: Any, now: Any, path: str = "") -> list[str]:

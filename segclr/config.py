@@ -281,8 +281,8 @@ class RunConfig(Section):
     """Everything one run needs; ``run.yaml`` in the run's folder is this, resolved."""
 
     name: str = Field(description="shown in the report")
-    run: str = Field(description="folder of the run: any URL")
-    seed: int = Field(0, ge=0, description="of everything random")
+    run: str = Field(min_length=1, description="folder of the run: any URL")
+    seed: int = Field(0, ge=0, lt=2**31, description="of everything random")
     tissue: TissueConfig | None = Field(
         None, description="make tissue first, and use it where volume is absent"
     )

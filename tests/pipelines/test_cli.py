@@ -1,5 +1,6 @@
 """Wrong input gets one clear line and the right exit status, never a traceback."""
 
+import shutil
 import subprocess
 
 import numpy as np
@@ -95,7 +96,6 @@ def test_status_and_validate_look_at_a_run(finished_run, tmp_path):
 
 
 def test_validate_names_a_file_that_changed(finished_run, tmp_path):
-    import shutil
 
     shutil.copytree(finished_run, tmp_path / "run")
     victim = sorted((tmp_path / "run" / "embeddings").glob("*.parquet"))[0]
@@ -115,3 +115,54 @@ def test_evaluate_prints_retrieval_beside_chance(finished_run, volumes, tmp_path
     refused(
         segclr("classify", "evaluate", "--config", str(config), "--task", "cell_type"), 2, "labels.cell_types"
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("9007199254740993.0,a", ("row 2", "9007199254740993.0")),
+        (",a", ("row 2", "whole number")),
+        ("18446744073709551616,a", ("row 2", "18446744073709551616")),
+        ("7,", ("row 2", "cell_type is empty")),
+        ("7,a\n7,b", ("7 comes more than once",)),
+    ],
+)
+def test_a_label_table_that_would_damage_ids_or_classes_is_refused(config_file, tmp_path, rows, words):
+    (tmp_path / "types.csv").write_text(f"segment_id,cell_type\n{rows}\n")
+    config = config_file(labels={"cell_types": str(tmp_path / "types.csv")})
+    for stage in ("skeletonize", "nodes"):
+        segclr(stage, "--config", str(config))
+    refused(segclr("pairs", "--config", str(config)), 1, "types.csv", *words)
+
+
+def test_an_edited_label_table_is_another_input(config_file, tmp_path):
+    table = tmp_path / "types.csv"
+    table.write_text("segment_id,cell_type\n9007199254740993,a\n9223372036854775813,b\n")
+    config = config_file(labels={"cell_types": str(table)})
+    for stage in ("skeletonize", "nodes", "pairs"):
+        assert segclr(stage, "--config", str(config)).returncode == 0
+    table.write_text(table.read_text().replace(",b", ",a"))
+    refused(segclr("pairs", "--config", str(config)), 2, "labels")
+
+
+def test_a_wrong_volume_does_not_lock_the_run_folder(config_file, volumes, tmp_path):
+    good = config_tree(volumes, tmp_path / "run")["volume"]
+    bad = good | {"em": f"precomputed://file://{tmp_path}/none"}
+    assert segclr("skeletonize", "--config", str(config_file(volume=bad))).returncode == 1
+    assert segclr("skeletonize", "--config", str(config_file(volume=good))).returncode == 0
+
+
+def test_a_damaged_run_yaml_is_told_in_one_line(finished_run, tmp_path):
+
+    shutil.copytree(finished_run, tmp_path / "run")
+    (tmp_path / "run" / "run.yaml").write_text("garbage: [")
+    refused(segclr("status", str(tmp_path / "run")), 1, "run.yaml is damaged")
+
+
+def test_validate_of_a_run_without_records_fails(finished_run, tmp_path):
+
+    shutil.copytree(finished_run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "records")
+    result = segclr("validate", str(tmp_path / "run"))
+    assert result.returncode == 1
+    assert "embed: not done" in result.stdout
