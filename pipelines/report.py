@@ -159,7 +159,7 @@ def _training_section(run: Run) -> Section:
         figure=figure_training(curve),
         caption="Loss of the training pairs; on held-out cells, how often a view's nearest other view is its "
         "partner, and the effective rank of the embeddings (1 would be collapse).",
-        alt="training loss falls; held-out pair accuracy and effective rank over the steps",
+        alt="training loss, held-out pair accuracy and effective rank over the steps",
         columns=training_columns(curve),
     )
     return Section(title="Training", figures=[figure])
@@ -201,13 +201,13 @@ def _probe_section(run: Run, task: str) -> Section:
     rows = files.read_json(run.path("evaluation", f"{task}.json"))
     title = _TASK_TITLES[task]
     single = [r for r in rows if r["radius_um"] == 0]
-    best = max((r for r in rows if r["encoder"] == TRAINED.name), key=lambda r: float(r["macro_f1"]))
+    trained = [r for r in rows if r["encoder"] == TRAINED.name]
+    widest = max(trained, key=lambda r: float(r["radius_um"]))
     bars = [Score(task=title, method=r["encoder"], value=r["macro_f1"]) for r in single]
     curves = _curves(rows)
-    shown = {
-        "trained, node alone": _evaluation(next(r for r in single if r["encoder"] == TRAINED.name)),
-        f"trained, {best['metric']} {best['radius_um']:g} um": _evaluation(best),
-    }
+    shown = {"trained, node alone": _evaluation(next(r for r in trained if r["radius_um"] == 0))}
+    if widest["radius_um"] > 0:
+        shown[f"trained, {widest['metric']} {widest['radius_um']:g} um"] = _evaluation(widest)
     figures = [
         Illustration(
             name=f"{task}-methods",
