@@ -113,7 +113,8 @@ def _describe(stage: Stage, failed: Mapping[str, BaseException]) -> str:
         return f"{stage.name} failed: {next(iter(failed.values()))}"
     shown = "; ".join(f"{part}: {error}" for part, error in list(failed.items())[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+    again = "; the same command tries them again" if any(map(_worth_retrying, failed.values())) else ""
     return (
-        f"{len(failed)} of {len(stage.parts)} parts of {stage.name} failed, the rest is done: {shown}{more}. "
-        f"The same command tries them again"
+        f"{len(failed)} of {len(stage.parts)} parts of {stage.name} failed, the rest is done{again}: "
+        f"{shown}{more}"
     )

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +34,33 @@ classify_app = typer.Typer(
     "Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval",
 )
 app.add_typer(classify_app, name="classify")
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        from segclr._version import __version__
+
+        typer.echo(f"segclr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda value: _print_version(wanted=value),
+            is_eager=True,
+            help="Print the version and end.",
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    pass
 
 
 class ClusterKind(StrEnum):
@@ -72,15 +98,15 @@ def _stage_command(name: str, summary: str, example: str) -> Callable[..., None]
 
 
 for _name, _summary in {
-    "tissue": "Make the tissue of the configuration: EM, segmentation, labels, skeletons.",
-    "skeletonize": "Make skeletons of all segments (needs the extra skeletonize).",
-    "nodes": "Place nodes along the skeletons, each inside its own segment.",
-    "pairs": "Hold segments out and draw positive pairs along the skeletons.",
-    "cubes": "Cut the masked cubes that training reads into a Zarr store.",
-    "train": "Train the encoder; a killed training goes on from its last checkpoint.",
-    "embed": "Embed every node, block by block, and shuffle the vectors to shards by segment.",
-    "aggregate": "Average embeddings within each radius around each node.",
-    "report": "Write report/index.html: figures and the numbers behind them.",
+    "tissue": "Make tissue: EM, segmentation, labels, skeletons.",
+    "skeletonize": "Make a skeleton of every segment.\n\nNeeds the extra skeletonize (kimimaro).",
+    "nodes": "Place nodes along the skeletons.\n\nEach lies inside its own segment.",
+    "pairs": "Hold segments out and draw positive pairs.",
+    "cubes": "Cut the masked cubes that training reads.",
+    "train": "Train the encoder.\n\nA killed training goes on from its last checkpoint.",
+    "embed": "Embed every node.\n\nBlock by block; then the vectors are shuffled to shards by segment.",
+    "aggregate": "Average embeddings within each radius.",
+    "report": "Write report/index.html.\n\nFigures and the numbers behind them.",
 }.items():
     _example = "configs/demo.yaml" if _name == "tissue" else "configs/fib25.yaml"
     app.command(_name)(_stage_command(_name, _summary, _example))
@@ -92,7 +118,9 @@ def run(
     set_: Set = None,
     cluster: Cluster = None,
 ) -> None:
-    """Run all stages of a configuration; run again, it does only what is missing.
+    """Run all stages of a configuration.
+
+    Run again, it does only what is missing.
 
     Example: segclr run configs/fib25.yaml --set train.steps=400
     """
@@ -101,18 +129,20 @@ def run(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("runs/demo"),
+    out: Annotated[str, typer.Option("--out", help="Folder of the run (path or URL).")] = "runs/demo",
     seed: Annotated[int, typer.Option("--seed", help="Seed of tissue, training and splits.")] = 0,
     set_: Set = None,
     cluster: Cluster = None,
 ) -> None:
-    """Tell the whole story on made tissue, offline, in minutes on two cores.
+    """Tell the whole story on made tissue.
+
+    Offline, in minutes on two cores.
 
     Example: segclr demo --out runs/demo --seed 1
     """
     from pipelines.packaged import packaged_config
 
-    overrides = [f"run={json.dumps(str(out))}", f"seed={seed}", *(set_ or [])]
+    overrides = [f"run={json.dumps(out)}", f"seed={seed}", *(set_ or [])]
     _whole(_config(packaged_config("demo"), overrides, cluster))
 
 
@@ -224,7 +254,7 @@ RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (
 
 @app.command()
 def status(run: RunFolder) -> None:
-    """Count the parts done and failed of every stage of a run.
+    """Count what a run has done and what failed.
 
     Example: segclr status runs/demo
     """
@@ -236,7 +266,9 @@ def status(run: RunFolder) -> None:
 
 @app.command()
 def validate(run: RunFolder) -> None:
-    """Check a run's files against its records: sizes, checksums, every node embedded exactly once.
+    """Check a run's files against its records.
+
+    Sizes and checksums of all files, and that every node is embedded exactly once.
 
     Example: segclr validate runs/demo
     """
@@ -260,7 +292,9 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         app(arguments)
-    except KeyboardInterrupt:
+    except SystemExit as end:
+        if end.code != _INTERRUPTED:
+            raise
         typer.echo("segclr: stopped; the same command goes on from here", err=True)
         sys.exit(1)
     except Exception as error:
@@ -272,3 +306,7 @@ def main() -> None:
         text = " ".join(str(error).split()) if known else f"{type(error).__name__}: {error} (--debug: where)"
         typer.echo(f"segclr: error: {text}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""

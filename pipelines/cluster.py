@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -145,16 +147,33 @@ def _open(config: ClusterConfig) -> Iterator[Executor]:
                 n_workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
                 yield _DaskExecutor(client, n_workers=n_workers)
             return
-        with (
-            LocalCluster(
-                n_workers=config.workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=f"{config.memory_gb}GB",
-                silence_logs=logging.ERROR,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with contextlib.ExitStack() as stack:
+            with _interrupts_held():
+                cluster = stack.enter_context(
+                    LocalCluster(
+                        n_workers=config.workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",
+                        memory_limit=f"{config.memory_gb}GB",
+                        silence_logs=logging.ERROR,
+                    )
+                )
+                client = stack.enter_context(Client(cluster))
             yield _DaskExecutor(client, n_workers=config.workers)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while the cluster starts; it comes right after.
+
+    Threads and processes inherit the mask, so that Ctrl-C, which a terminal sends to all of them, reaches
+    this process alone, and this process stops its workers.
+    """
+    resource_tracker.ensure_running()  # it would lift the mask where it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from pipelines.embed import check_complete
 from pipelines.records import broken_files, read_record
 from pipelines.run import TRAINED, UNTRAINED, Run, saved_config
 from segclr import files
-from segclr.config import RunConfig
-from segclr.errors import CorruptDataError, MissingDataError, SegclrError
+from segclr.errors import SegclrError
 
 __all__ = ["run_faults", "run_status", "saved_run"]
 
@@ -25,18 +22,11 @@ def saved_run(url: str) -> Run:
 
     Raises:
         MissingDataError: the folder is no run.
+        CorruptDataError: its ``run.yaml`` is damaged.
     """
     if files.is_local(url):
         url = str(files.local_path(url).expanduser().absolute())
-    saved = files.join(url, "run.yaml")
-    if not files.exists(saved):
-        msg = f"{url} is no run: there is no run.yaml"
-        raise MissingDataError(msg)
-    try:
-        return Run(url, RunConfig.model_validate({**saved_config(url), "run": url}))
-    except ValidationError as error:
-        msg = f"{saved} is damaged or of another version: {error.error_count()} keys do not fit"
-        raise CorruptDataError(msg) from error
+    return Run(url, saved_config(url))
 
 
 def _parts(run: Run) -> Iterator[tuple[str, str, str]]:

@@ -84,9 +84,10 @@ def fail(run_url: str, stage: str, part: str, error: BaseException) -> None:
 def read_record(run_url: str, stage: str, part: str) -> Record | None:
     """A part's record; None where there is none or it is damaged, which means the part is not done."""
     try:
-        return Record(**files.read_json(record_url(run_url, stage, part)))
+        record = Record(**files.read_json(record_url(run_url, stage, part)))
     except (MissingDataError, CorruptDataError, TypeError):
         return None
+    return record if record.inputs else None
 
 
 def is_done(run_url: str, stage: str, part: str, *, inputs: Mapping[str, str]) -> bool:

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from segclr import files
 from segclr._version import __version__
-from segclr.config import LabelConfig, RunConfig, VolumeConfig, digest
+from segclr.config import LabelConfig, RunConfig, VolumeConfig, decisive, digest
 from segclr.data.volume import Volume, check_aligned, open_volume
-from segclr.errors import ConfigError, CorruptDataError, CubeError, RunMismatchError, VolumeError
+from segclr.errors import (
+    ConfigError,
+    CorruptDataError,
+    CubeError,
+    MissingDataError,
+    RunMismatchError,
+    VolumeError,
+)
 
 __all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run", "saved_config"]
-
-_FREE_SECTIONS = ("cluster", "run")
-"""Where and how fast a run is done changes nothing in its files, so these keys may differ on resume."""
 
 
 @dataclass(frozen=True)
@@ -134,62 +139,74 @@ def open_run(config: RunConfig) -> Run:
 
     Raises:
         RunMismatchError: the folder was written with another configuration; the message names the keys.
+        ConfigError: the folder cannot be one, or cannot be written.
     """
-    url = config.run
-    if files.is_local(url):
-        url = str(files.local_path(url).expanduser().absolute())
-        if files.exists(url) and not files.local_path(url).is_dir():
-            msg = f"run is {url}, which is a file; it must be a folder"
-            raise ConfigError(msg)
-    run = Run(url, config)
+    run = Run(_run_url(config.run), config)
     if config.volume is not None:
         run.open_volumes()
-    tree = {k: v for k, v in config.model_dump(mode="json").items() if k != "run"}
     saved_url = run.path("run.yaml")
     if files.exists(saved_url) and files.exists(run.path("records")):
-        differing = _differences(saved_config(run.url), tree)
+        saved = saved_config(run.url)
+        differing = _differences(decisive(saved), decisive(config))
         if differing:
             msg = (
-                f"{url} was written with another configuration: {'; '.join(differing)}. Take another run "
+                f"{run.url} was written with another configuration: {'; '.join(differing)}. Take another run "
                 "folder (--set run=...), or these values"
             )
             raise RunMismatchError(msg)
-        return run
+        if saved == config:
+            return run
+    tree = {k: v for k, v in config.model_dump(mode="json").items() if k != "run"}
     text = yaml.safe_dump({"segclr_version": __version__, "config": tree}, sort_keys=False)
     try:
         files.write_bytes(saved_url, text.encode())
     except OSError as error:
-        msg = f"the run folder {url} cannot be written: {error.strerror or error}"
+        msg = f"the run folder {run.url} cannot be written: {error.strerror or error}"
         raise ConfigError(msg) from error
     return run
 
 
-def saved_config(url: str) -> dict[str, Any]:
+def _run_url(url: str) -> str:
+    """A run's folder as an absolute path or a URL whose file system is at hand."""
+    if not files.is_local(url):
+        try:
+            files.exists(url)
+        except (ValueError, ImportError) as error:
+            msg = f"the run folder {url} cannot be opened: {error}"
+            raise ConfigError(msg) from error
+        return url
+    path = files.local_path(url).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        msg = f"the run folder {path} is a file or device; it must be a folder"
+        raise ConfigError(msg)
+    return str(path)
+
+
+def saved_config(url: str) -> RunConfig:
     """The configuration in a run's ``run.yaml``.
 
     Raises:
+        MissingDataError: the folder is no run.
         CorruptDataError: the file is not what ``open_run`` writes.
     """
     saved_url = files.join(url, "run.yaml")
+    if not files.exists(saved_url):
+        msg = f"{url} is no run: there is no run.yaml"
+        raise MissingDataError(msg)
     try:
-        config = yaml.safe_load(files.read_bytes(saved_url))["config"]
+        return RunConfig.model_validate({**yaml.safe_load(files.read_bytes(saved_url))["config"], "run": url})
+    except ValidationError as error:
+        keys = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+        msg = f"{saved_url} is damaged or of another version of segclr; these keys do not fit: {keys}"
+        raise CorruptDataError(msg) from error
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         msg = f"{saved_url} is damaged: put the configuration back there, under the key config"
         raise CorruptDataError(msg) from error
-    if not isinstance(config, dict):
-        msg = f"{saved_url} is damaged: config must hold keys and values"
-        raise CorruptDataError(msg)
-    return config
 
 
 def _differences(saved: Any, now: Any, path: str = "") -> list[str]:
     if isinstance(saved, dict) and isinstance(now, dict):
         keys = [*saved, *(k for k in now if k not in saved)]
         below = ((k, f"{path}.{k}" if path else str(k)) for k in keys)
-        return [
-            line
-            for k, name in below
-            if name not in _FREE_SECTIONS
-            for line in _differences(saved.get(k), now.get(k), name)
-        ]
+        return [line for k, name in below for line in _differences(saved.get(k), now.get(k), name)]
     return [] if saved == now else [f"{path} was {saved}, is now {now}"]

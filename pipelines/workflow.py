@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pipelines.blocks import Stage, run_stage
 from pipelines.cluster import Executors
 from pipelines.embed import check_complete
+from pipelines.pairs import cell_types
 from pipelines.run import TRAINED, UNTRAINED, Run, open_run
 from segclr.config import RunConfig
+from segclr.data.volume import open_volume
 from segclr.errors import ConfigError
 
 __all__ = ["STAGES", "run_all", "run_one"]
@@ -111,9 +113,6 @@ def _wanted(config: RunConfig) -> list[str]:
     if config.tissue is None:
         skipped.add("tissue")
     if config.skeletons.source == "tissue":
-        if config.tissue is None:
-            msg = "skeletons.source is tissue, but there is no tissue section; use kimimaro"
-            raise ConfigError(msg)
         skipped.add("skeletonize")
     return [name for name in STAGES if name not in skipped]
 
@@ -128,8 +127,37 @@ def run_one(config: RunConfig, command: str) -> Run:
     return _run(config, [command])
 
 
+def _check_device(config: RunConfig) -> None:
+    """Refuse a device that is not here, where the work is done here."""
+    if config.embed.device.startswith("cuda") and config.cluster.kind in ("none", "local"):
+        from segclr.model import resolve_device
+
+        resolve_device(config.embed.device)
+
+
+def _check_labels(run: Run) -> None:
+    """Open what the last stages need before the first one begins."""
+    if run.config.labels.compartments is not None:
+        open_volume(run.config.labels.compartments, voxel_size_nm=run.volume.voxel_size_nm)
+    if run.config.labels.cell_types is not None:
+        cell_types(run)
+
+
+def _check_skeletons(config: RunConfig, commands: list[str]) -> None:
+    if config.skeletons.source == "tissue":
+        if config.tissue is None:
+            msg = "skeletons.source is tissue, but there is no tissue section; use kimimaro"
+            raise ConfigError(msg)
+        if "skeletonize" in commands:
+            msg = "skeletons.source is tissue: made tissue brings its skeletons; `segclr nodes` comes next"
+            raise ConfigError(msg)
+
+
 def _run(config: RunConfig, commands: list[str]) -> Run:
+    _check_skeletons(config, commands)
+    _check_device(config)
     run = open_run(config)
+    _check_labels(run)
     with Executors(config.cluster) as executors:
         for command in commands:
             for stage in STAGES[command](run):

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from segclr import files
-from segclr.errors import ConfigError
+from segclr.errors import ConfigError, MissingDataError
 
 __all__ = [
     "AggregateConfig",
@@ -38,6 +38,7 @@ __all__ = [
     "TissueConfig",
     "TrainConfig",
     "VolumeConfig",
+    "decisive",
     "digest",
     "load_config",
 ]
@@ -49,6 +50,16 @@ Edge = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive, Positive]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Metric = Literal["euclidean", "path"]
+
+
+class _Free:
+    """Marks a key that decides nothing in what a stage writes, or that later stages alone read.
+
+    A run may go on with another value of it; a stage that reads it still refuses to mix results.
+    """
+
+
+FREE = _Free()
 
 
 class Section(BaseModel):
@@ -214,10 +225,16 @@ class TrainConfig(Section):
     precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
     validate_every: int = Field(100, ge=1, description="steps between looks at held-out pairs")
     validation_pairs: int = Field(256, ge=2, description="held-out pairs looked at")
-    checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
-    threads: int = Field(0, ge=0, description="CPU threads; 0: all cores. Sums are rounded by their number")
-    num_workers: int = Field(0, ge=0, description="data loader processes; 0 reads in the training process")
-    memory_gb: float = Field(2.0, ge=0, description="cubes are held in memory up to this size, else streamed")
+    checkpoint_every: Annotated[int, FREE] = Field(100, ge=1, description="steps between checkpoints")
+    threads: Annotated[int, FREE] = Field(
+        0, ge=0, description="CPU threads; 0: all cores. Sums are rounded by their number"
+    )
+    num_workers: Annotated[int, FREE] = Field(
+        0, ge=0, description="data loader processes; 0 reads in the training process"
+    )
+    memory_gb: Annotated[float, FREE] = Field(
+        2.0, ge=0, description="cubes are held in memory up to this size, else streamed"
+    )
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -226,7 +243,9 @@ class EmbedConfig(Section):
 
     batch_size: int = Field(64, ge=1, description="cubes encoded at once")
     precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:0 ...")
+    device: Annotated[str, FREE] = Field(
+        "auto", pattern=r"^(auto|cpu|(cuda|mps)(:\d+)?)$", description="auto, cpu, cuda, cuda:0, mps"
+    )
     n_shards: int = Field(4, ge=1, description="files the embeddings are compacted to, by segment id")
 
 
@@ -280,8 +299,8 @@ class ClusterConfig(Section):
 class RunConfig(Section):
     """Everything one run needs; ``run.yaml`` in the run's folder is this, resolved."""
 
-    name: str = Field(description="shown in the report")
-    run: str = Field(min_length=1, description="folder of the run: any URL")
+    name: Annotated[str, FREE] = Field(description="shown in the report")
+    run: Annotated[str, FREE] = Field(min_length=1, description="folder of the run: any URL")
     seed: int = Field(0, ge=0, lt=2**31, description="of everything random")
     tissue: TissueConfig | None = Field(
         None, description="make tissue first, and use it where volume is absent"
@@ -295,9 +314,9 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     embed: EmbedConfig = EmbedConfig()
     aggregate: AggregateConfig = AggregateConfig()
-    labels: LabelConfig = LabelConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-    cluster: ClusterConfig = ClusterConfig()
+    labels: Annotated[LabelConfig, FREE] = LabelConfig()
+    evaluate: Annotated[EvaluateConfig, FREE] = EvaluateConfig()
+    cluster: Annotated[ClusterConfig, FREE] = ClusterConfig()
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> Self:
@@ -313,15 +332,30 @@ class RunConfig(Section):
         return self
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that comes twice, where YAML's own loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                msg = f"the key {key} comes twice"
+                raise yaml.constructor.ConstructorError(None, None, msg, node.value[i][0].start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_config(url: str, overrides: list[str] | None = None) -> RunConfig:
     """Read a YAML configuration; ``overrides`` are ``section.key=value`` with the value in YAML.
 
     Raises:
-        ConfigError: the file is not YAML, or a key is unknown, missing or out of range.
-        MissingDataError: there is no such file.
+        ConfigError: there is no such file, it is not YAML, or a key is unknown, missing, given twice or out
+            of range.
     """
     try:
-        tree = yaml.safe_load(files.read_bytes(url))
+        tree = yaml.load(files.read_bytes(url), Loader=_Loader)
+    except (MissingDataError, IsADirectoryError) as error:
+        msg = f"there is no configuration file {url!r}"
+        raise ConfigError(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f"{url} is not YAML: {error}"
         raise ConfigError(msg) from error
@@ -369,7 +403,19 @@ def _readable(url: str, error: ValidationError) -> str:
     return f"{url}: " + "; ".join(lines)
 
 
+def decisive(section: BaseModel) -> dict[str, Any]:
+    """The values of a section as plain JSON, without the keys a run may change when it goes on."""
+    tree = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        below = getattr(section, name)
+        if any(isinstance(mark, _Free) for mark in field.metadata):
+            del tree[name]
+        elif isinstance(below, BaseModel):
+            tree[name] = decisive(below)
+    return tree
+
+
 def digest(*values: BaseModel | Any) -> str:
-    """Hex digest of configuration values, equal for equal values."""
-    plain = [v.model_dump(mode="json") if isinstance(v, BaseModel) else v for v in values]
+    """Hex digest of configuration values, equal for equal decisive values."""
+    plain = [decisive(v) if isinstance(v, BaseModel) else v for v in values]
     return files.sha256(json.dumps(plain, sort_keys=True).encode())

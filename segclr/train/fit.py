@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from segclr import files
 from segclr._version import __version__
-from segclr.config import EncoderConfig, TrainConfig
+from segclr.config import EncoderConfig, TrainConfig, decisive
 from segclr.errors import RunMismatchError
 from segclr.geometry import VoxelSize
 from segclr.model import Encoder, build_network, resolve_device, resolve_precision
@@ -30,7 +32,6 @@ __all__ = ["TrainingData", "train_encoder"]
 
 _KEPT_CHECKPOINTS = 2
 _IDENTITY = "segclr_identity"  # key in the checkpoint
-_FREE_KEYS = ("num_workers", "checkpoint_every", "memory_gb", "threads")  # change neither weights nor history
 _LIGHTNING_PRECISION: dict[torch.dtype, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     torch.float32: "32-true",
     torch.bfloat16: "bf16-mixed",
@@ -100,11 +101,13 @@ def train_encoder(
     )
     keeper = _Keeper(checkpoints, identity, on_step)
     with _quiet_lightning():
-        _trainer(train, [history, keeper]).fit(
-            module,
-            datamodule=PairDataModule(dataset, steps=train.steps, num_workers=train.num_workers),
-            ckpt_path=found[0] if found is not None else None,
-        )
+        trainer = _trainer(train, [history, keeper])
+        with _interruptible():
+            trainer.fit(
+                module,
+                datamodule=PairDataModule(dataset, steps=train.steps, num_workers=train.num_workers),
+                ckpt_path=found[0] if found is not None else None,
+            )
     history.write()  # a run stopped after its last checkpoint may lack the file
     summary = {
         "seed": seed,
@@ -169,9 +172,7 @@ def _identity(data: TrainingData, encoder: EncoderConfig, train: TrainConfig, se
         for table in (data.training, data.held_out)
         for column in (table.rows_a, table.rows_b, table.groups)
     ]
-    settings = {"encoder": encoder.model_dump(mode="json"), "train": train.model_dump(mode="json")}
-    for key in _FREE_KEYS:
-        del settings["train"][key]
+    settings = {"encoder": decisive(encoder), "train": decisive(train)}
     flat = {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
     return {
         **flat,
@@ -193,6 +194,19 @@ def _refuse_other(wanted: dict[str, Any], found: Any, url: str) -> None:
     if differing:
         msg = f"{url} belongs to another training: {'; '.join(differing)}; take another folder or delete it"
         raise RunMismatchError(msg)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt again: Lightning makes an exit of it and leaves the signal ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        raise KeyboardInterrupt from stopped
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

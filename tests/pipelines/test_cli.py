@@ -60,7 +60,9 @@ def test_unknown_keys_are_wrong_usage(config_file):
 
 
 def test_a_missing_configuration_is_named(tmp_path):
-    refused(segclr("run", str(tmp_path / "none.yaml")), 1, "none.yaml")
+    refused(segclr("run", str(tmp_path / "none.yaml")), 2, "none.yaml")
+    refused(segclr("run", str(tmp_path)), 2, "no configuration file")
+    refused(segclr("run", ""), 2, "no configuration file")
 
 
 def test_a_stage_whose_input_is_absent_says_which_command_makes_it(config_file):
@@ -166,3 +168,66 @@ def test_validate_of_a_run_without_records_fails(finished_run, tmp_path):
     result = segclr("validate", str(tmp_path / "run"))
     assert result.returncode == 1
     assert "embed: not done" in result.stdout
+
+
+def test_wrong_labels_are_told_before_the_first_stage_and_do_not_lock_the_folder(config_file, tmp_path):
+    bad = config_file(labels={"cell_types": str(tmp_path / "none.csv")})
+    refused(segclr("run", str(bad)), 1, "none.csv")
+    bad = config_file(labels={"compartments": f"precomputed://file://{tmp_path}/none"})
+    refused(segclr("skeletonize", "--config", str(bad)), 1, "no precomputed volume")
+    assert not (tmp_path / "run" / "records").exists()
+
+
+def test_labels_and_evaluation_may_change_in_a_run_that_goes_on(finished_run, volumes, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "run")
+    tree = config_tree(volumes, tmp_path / "run") | {"name": "another name"}
+    tree["train"] |= {"num_workers": 1, "memory_gb": 1}
+    tree["embed"] |= {"device": "cpu"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    assert segclr("embed", "--config", str(tmp_path / "config.yaml")).returncode == 0
+    assert "another name" in (tmp_path / "run" / "run.yaml").read_text()
+    tree["evaluate"] |= {"probe_c": 2.0}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    result = segclr("classify", "evaluate", "--config", str(tmp_path / "config.yaml"), "--task", "retrieval")
+    refused(result, 2, "another evaluate", "records/evaluate")
+    shutil.rmtree(tmp_path / "run" / "records" / "evaluate")
+    assert segclr("run", str(tmp_path / "config.yaml")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "status", "word"),
+    [
+        ("run=nonsense://bucket/run", 2, "nonsense"),
+        ("run=/dev/null", 2, "must be a folder"),
+        ("run=", 2, "run"),
+        ("embed.device=tpu", 2, "embed.device"),
+        ("embed.device=cuda", 1, "cuda"),
+    ],
+)
+def test_a_run_that_cannot_be_is_told_at_once(config_file, override, status, word):
+    refused(segclr("run", str(config_file()), "--set", override), status, word)
+
+
+def test_a_key_given_twice_is_refused(config_file):
+    path = config_file()
+    path.write_text(path.read_text() + "\nseed: 5\n")
+    refused(segclr("run", str(path)), 2, "the key seed comes twice")
+
+
+def test_tissue_brings_its_own_skeletons():
+    result = segclr("skeletonize", "--config", "configs/demo.yaml", "--set", "run=/nonexistent/run")
+    refused(result, 2, "skeletons.source is tissue")
+
+
+def test_a_damaged_record_is_redone(finished_run, volumes, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "run")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config_tree(volumes, tmp_path / "run")))
+    record = tmp_path / "run" / "records" / "nodes" / "volume.json"
+    before = record.read_text()
+    record.write_text('{"inputs": {}, "files": {}, "rows": 0, "counts": {}}')
+    assert segclr("nodes", "--config", str(tmp_path / "config.yaml")).returncode == 0
+    assert record.read_text() == before
+
+
+def test_the_version_is_printed():
+    assert segclr("--version").stdout.startswith("segclr ")

@@ -38,6 +38,18 @@ def kill_when(process: subprocess.Popen, sign: Path) -> bool:
     return False
 
 
+def wait_until_gone(group: int) -> None:
+    """No process of a group may outlive its first one for long."""
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("processes are left behind")
+
+
 def test_every_node_has_one_finite_embedding_and_ids_survive(finished_run):
     nodes = read_folder(str(finished_run / "nodes"))
     table = open_embeddings(str(finished_run / "embeddings")).read_all()
@@ -110,3 +122,24 @@ def test_a_damaged_file_is_found_and_made_again(volumes, finished_run, tmp_path,
     config.write_text(yaml.safe_dump(config_tree(volumes, run)))
     run_all(load_config(str(config)))
     assert content(run) == content(finished_run)
+
+
+@pytest.mark.parametrize("sign", ["run.yaml", "records/skeletonize/*.json", "training/checkpoints/*2.ckpt"])
+def test_ctrl_c_ends_with_one_line_and_no_process_left(volumes, tmp_path, sign):
+    tree = config_tree(volumes, tmp_path / "run")
+    tree["cluster"] = {"kind": "local", "workers": 2, "memory_gb": 2}
+    tree["train"] |= {"steps": 500}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    command = [SEGCLR, "run", str(tmp_path / "config.yaml")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=ENVIRONMENT
+    )
+    while not any((tmp_path / "run").glob(sign)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1, stderr
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "segclr: stopped; the same command goes on from here"
+    wait_until_gone(process.pid)

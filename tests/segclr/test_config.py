@@ -5,7 +5,7 @@ import yaml
 
 from segclr import files
 from segclr.config import EncoderConfig, PairConfig, RunConfig, TrainConfig, digest, load_config
-from segclr.errors import ConfigError, MissingDataError
+from segclr.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 MINIMAL = {"name": "n", "run": "r", "tissue": {}}
@@ -158,8 +158,8 @@ def test_yaml_that_would_run_code_is_refused_and_does_not_run(written, tmp_path)
     assert not trap.exists()
 
 
-def test_an_absent_file_is_missing_data(tmp_path):
-    with pytest.raises(MissingDataError, match="nothing"):
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nothing"):
         load_config(str(tmp_path / "nothing.yaml"))
 
 
