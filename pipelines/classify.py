@@ -35,7 +35,7 @@ from segclr.config import Metric, digest
 from segclr.data.lookup import values_at
 from segclr.data.nodes import NodeTable
 from segclr.data.volume import open_volume
-from segclr.errors import ConfigError, LabelError
+from segclr.errors import ConfigError, LabelError, MissingDataError
 from segclr.store.embeddings import EmbeddingTable
 from segclr.store.parquet import write_columns
 
@@ -91,7 +91,10 @@ def _retrieval(run: Run) -> list[dict[str, Any]]:
         table = read_aggregated(run, which, metric="euclidean", radius_um=0)
         table = table.take(np.isin(table.segment_ids, held_out))
         rows += [
-            {"encoder": which.name, **retrieval(table, exclusion_nm=exclusion_nm).to_dict()}
+            {
+                "encoder": which.name,
+                **retrieval(table, exclusion_nm=exclusion_nm, seed=run.config.seed).to_dict(),
+            }
             for exclusion_nm in run.config.evaluate.retrieval_exclusion_nm
         ]
     return rows
@@ -108,13 +111,25 @@ def _probe(run: Run, task: str) -> list[dict[str, Any]]:
             classifier = LinearClassifier(C=run.config.evaluate.probe_c)
             X, y = table.embeddings[joined.rows], joined.classes
             classifier.fit(X[split.train], y[split.train])
-            judged = evaluate(y[split.test], classifier.predict(X[split.test]))
+            judged = evaluate(
+                y[split.test],
+                classifier.predict(X[split.test]),
+                np.unique(y),
+                groups=table.segment_ids[joined.rows][split.test],
+                seed=run.config.seed,
+            )
             setting = {"encoder": which.name, "metric": metric, "radius_um": radius_um}
             rows.append({**setting, "n_train": len(split.train), **judged.to_dict()})
     if run.config.evaluate.forest_baseline:
         table = read_aggregated(run, TRAINED, metric="euclidean", radius_um=0)
         joined, split = _labelled(run, task, table)
-        judged = forest_baseline(read_features(run)[joined.rows], joined.classes, split, seed=run.config.seed)
+        judged = forest_baseline(
+            read_features(run)[joined.rows],
+            joined.classes,
+            split,
+            groups=table.segment_ids[joined.rows],
+            seed=run.config.seed,
+        )
         setting = {"encoder": "ten features", "metric": "euclidean", "radius_um": 0.0}
         rows.append({**setting, "n_train": len(split.train), **judged.to_dict()})
     return rows
@@ -179,7 +194,13 @@ def _compartments(run: Run) -> Labels:
 
 
 def fit_classifier(run: Run, task: str, *, metric: Metric, radius_um: float) -> str:
-    """Fit on the training segments and save; answers the classifier's URL."""
+    """Fit on the training segments and save; answers the classifier's URL.
+
+    Raises:
+        ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
+        MissingDataError: the run has no embeddings yet.
+    """
+    _check_setting(run, task, metric, radius_um)
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     joined, split = _labelled(run, task, table)
     rows = joined.rows[split.train]
@@ -196,10 +217,19 @@ def predict_nodes(
     """Class, probabilities and uncertainty of every node; answers the table's URL.
 
     Raises:
-        MissingDataError: no such classifier was fitted.
+        ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
+        MissingDataError: no such classifier was fitted, or the run has no embeddings yet.
     """
+    _check_setting(run, task, metric, radius_um)
     name = _classifier_name(task, metric, radius_um)
-    classifier = LinearClassifier.load(run.path("classifiers", name), encoder_digest=_encoder_digest(run))
+    saved = run.path("classifiers", name)
+    if not files.exists(files.join(saved, "config.json")):
+        msg = (
+            f"{run.url} has no classifier {name} yet: run `segclr classify fit --task {task} "
+            f"--metric {metric} --radius-um {radius_um:g}` first, with the same --config and --set"
+        )
+        raise MissingDataError(msg)
+    classifier = LinearClassifier.load(saved, encoder_digest=_encoder_digest(run))
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     probabilities = classifier.predict_proba(table.embeddings)
     url = run.path("predictions", f"{name}.parquet")
@@ -215,6 +245,28 @@ def predict_nodes(
     }
     write_columns(url, columns)
     return url
+
+
+def _check_setting(run: Run, task: str, metric: Metric, radius_um: float) -> None:
+    """Refuse what this run's configuration does not have, before any file is read."""
+    if task == "retrieval":
+        msg = (
+            "retrieval takes no labels and no classifier, so there is nothing to fit or predict: "
+            "`segclr classify evaluate --task retrieval` judges it"
+        )
+        raise ConfigError(msg)
+    if task not in tasks_of(run):
+        msg = f"the run has no labels.{task}s; task {task} needs them"
+        raise ConfigError(msg)
+    config = run.config.aggregate
+    if radius_um > 0 and (metric, radius_um) not in settings(config):
+        radii_um = ", ".join(f"{r:g}" for r in config.radii_um if r > 0) or "none"
+        msg = (
+            f"the run does not aggregate within {radius_um:g} um by {metric} distance; configured are "
+            f"radii {radii_um} um (and 0, the node alone) by {', '.join(config.metrics)}"
+        )
+        raise ConfigError(msg)
+    stage_digest(run.url, "aggregate" if radius_um > 0 else "embed")
 
 
 def _classifier_name(task: str, metric: Metric, radius_um: float) -> str:

@@ -16,7 +16,12 @@ _N_TREES = 200
 
 
 def forest_baseline(
-    features: NDArray[np.floating], classes: NDArray[np.str_], split: Split, *, seed: int
+    features: NDArray[np.floating],
+    classes: NDArray[np.str_],
+    split: Split,
+    *,
+    seed: int,
+    groups: NDArray[np.generic] | None = None,
 ) -> Evaluation:
     """Fit a class-balanced random forest on the training rows and judge it on the test rows.
 
@@ -24,7 +29,8 @@ def forest_baseline(
         features: [n, k], finite, such as the ten simple features of a cube.
         classes: str [n].
         split: rows of the two arrays, divided by segment.
-        seed: of the forest.
+        seed: of the forest and of the bootstrap.
+        groups: [n], the cell of each row, for the interval of the score; see :func:`evaluate`.
 
     Raises:
         DataError: lengths differ or a feature is not finite.
@@ -34,4 +40,10 @@ def forest_baseline(
         raise DataError(msg)
     forest = RandomForestClassifier(_N_TREES, class_weight="balanced", random_state=seed, n_jobs=1)
     forest.fit(features[split.train], classes[split.train])
-    return evaluate(classes[split.test], forest.predict(features[split.test]))
+    return evaluate(
+        classes[split.test],
+        forest.predict(features[split.test]),
+        np.unique(classes),
+        groups=None if groups is None else groups[split.test],
+        seed=seed,
+    )

@@ -83,7 +83,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(classes)
         self.classes_, target = np.unique(classes, return_inverse=True)
         if len(self.classes_) < 2:
-            msg = f"a classifier needs at least two classes, got one class: {self.classes_.tolist()}"
+            msg = f"a classifier needs at least two classes, got one class: {self.classes_[0]}"
             raise LabelError(msg)
         self.C_ = 1.0 if self.C is None else float(self.C)
         if self.C is None and groups is not None:
@@ -106,7 +106,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             X = validate_data(self, X, dtype=np.float64, reset=False)
         except ValueError as error:
-            raise DataError(str(error)) from error
+            raise DataError(_in_one_line(error)) from error
         scores = (X - self.mean_) / self.scale_ @ self.coef_.T + self.intercept_
         probabilities: NDArray[np.float64] = softmax(scores, axis=1)
         return probabilities
@@ -172,7 +172,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             values, classes = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         except ValueError as error:
-            raise DataError(str(error)) from error
+            raise DataError(_in_one_line(error)) from error
         return values, classes
 
     def _fit_one(self, X: NDArray[Any], target: NDArray[Any], C: float) -> tuple[Any, Any]:
@@ -190,11 +190,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if groups.shape != target.shape:
             msg = f"groups must name the cell of each of {len(target)} rows, got shape {groups.shape}"
             raise LabelError(msg)
-        n_groups = min(len(np.unique(groups[target == k])) for k in range(len(self.classes_)))
-        if n_groups < 2:
-            msg = "every class needs rows of at least two groups to choose C by cross-validation; give C"
+        n_groups = np.array([len(np.unique(groups[target == k])) for k in range(len(self.classes_))])
+        if n_groups.min() < 2:
+            msg = (
+                f"class {', '.join(str(c) for c in self.classes_[n_groups < 2])} has rows of one group only; "
+                "choosing C by cross-validation takes at least two groups of each: label more, or give C"
+            )
             raise LabelError(msg)
-        folds = StratifiedGroupKFold(min(_MAX_FOLDS, n_groups), shuffle=True, random_state=self.random_state)
+        folds = StratifiedGroupKFold(
+            min(_MAX_FOLDS, n_groups.min()), shuffle=True, random_state=self.random_state
+        )
         scores = np.zeros(len(self.C_grid))
         for fit, judge in folds.split(X, target, groups):
             if len(np.unique(target[fit])) < len(self.classes_):
@@ -205,3 +210,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 scores[i] += f1_score(target[judge], guess, average="macro", zero_division=0)
         order = np.argsort(self.C_grid, kind="stable")
         return float(self.C_grid[order[np.argmax(scores[order].round(9))]])
+
+
+def _in_one_line(error: ValueError) -> str:
+    """What scikit-learn says is wrong, without its advice to take another of its own estimators."""
+    return " ".join(str(error).partition("\nLinearClassifier does not accept")[0].split())

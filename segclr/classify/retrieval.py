@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from segclr.classify.bootstrap import Interval, bootstrap_interval
 from segclr.errors import ConfigError, DataError
 from segclr.store.embeddings import EmbeddingTable
 
@@ -29,7 +32,10 @@ class RetrievalResult:
         n_queries: answered queries.
         n_without_candidates: queries left out because no node is far enough away.
         n_segments: segments among all rows.
+        n_query_segments: segments with an answered query.
         exclusion_nm: candidates closer than this were left out, in nanometres.
+        share_interval: 95 % bootstrap interval of ``share`` over the segments of the queries, the candidates
+            unchanged; None for fewer than two of them.
     """
 
     share: float
@@ -38,27 +44,37 @@ class RetrievalResult:
     n_queries: int
     n_without_candidates: int
     n_segments: int
+    n_query_segments: int
     exclusion_nm: float
+    share_interval: Interval | None = None
 
-    def to_dict(self) -> dict[str, float | int]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return asdict(self)
+        interval = None if self.share_interval is None else list(self.share_interval)
+        return asdict(self) | {"share_interval": interval}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What :meth:`to_dict` made plain; other keys are passed over."""
+        known = {name: values[name] for name in cls.__dataclass_fields__}
+        interval = known["share_interval"]
+        return cls(**known | {"share_interval": None if interval is None else tuple(interval)})
 
 
-def retrieval(table: EmbeddingTable, *, exclusion_nm: float) -> RetrievalResult:
+def retrieval(table: EmbeddingTable, *, exclusion_nm: float, seed: int = 0) -> RetrievalResult:
     """For every node, take the cosine-nearest other node at least ``exclusion_nm`` away in space.
 
     Exact, in blocks of bounded memory; equal similarities go to the lowest (segment_id, node_id), so
-    the order of rows does not matter.
+    the order of rows does not matter. An embedding of zeros has no direction: its cosine with all is 0.
 
     Args:
         table: all rows are queries and candidates, so pass held-out segments only.
         exclusion_nm: Euclidean distance, finite, 0 or more; a node is never its own candidate.
+        seed: of the bootstrap.
 
     Raises:
         ConfigError: ``exclusion_nm`` is not finite or below 0.
-        DataError: points or embeddings are not finite, an embedding is zero (it has no direction), or
-            no query has a candidate.
+        DataError: points or embeddings are not finite, or no query has a candidate.
     """
     if not (math.isfinite(exclusion_nm) and exclusion_nm >= 0):
         msg = f"exclusion_nm must be finite and 0 or more, got {exclusion_nm}"
@@ -84,6 +100,10 @@ def retrieval(table: EmbeddingTable, *, exclusion_nm: float) -> RetrievalResult:
     if not answered.any():
         msg = f"none of {n} nodes has another node at least {exclusion_nm} nm away; nothing to retrieve"
         raise DataError(msg)
+    queries = np.column_stack([hit, np.ones(n, bool)])[answered]
+    asked, of_segment = np.unique(segment[answered], return_inverse=True)
+    counts = np.zeros((len(asked), 2), dtype=np.int64)
+    np.add.at(counts, of_segment, queries)
     return RetrievalResult(
         share=float(hit[answered].mean()),
         chance=float((n_own[answered] / n_candidates[answered]).mean()),
@@ -91,22 +111,24 @@ def retrieval(table: EmbeddingTable, *, exclusion_nm: float) -> RetrievalResult:
         n_queries=int(answered.sum()),
         n_without_candidates=int((~answered).sum()),
         n_segments=len(sizes),
+        n_query_segments=len(asked),
         exclusion_nm=float(exclusion_nm),
+        share_interval=bootstrap_interval(counts, lambda sums: sums[:, 0] / sums[:, 1], seed=seed),
     )
 
 
 def _directions(table: EmbeddingTable) -> NDArray[np.float64]:
-    """Embeddings at length 1, float64 [n, d]."""
+    """Embeddings at length 1, or 0 where they are zero, float64 [n, d]."""
     vectors = table.embeddings.astype(np.float64)
     norms = np.linalg.norm(vectors, axis=1)
-    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0) & np.isfinite(table.points_nm).all(axis=1)))
+    bad = np.flatnonzero(~(np.isfinite(norms) & np.isfinite(table.points_nm).all(axis=1)))
     if len(bad):
         msg = (
-            f"{len(bad)} rows have an embedding or point that is not finite, or an embedding of zeros, such "
-            f"as node {table.node_ids[bad[0]]} of segment {table.segment_ids[bad[0]]}"
+            f"{len(bad)} of {len(table)} rows have an embedding or point that is not finite, such as node "
+            f"{table.node_ids[bad[0]]} of segment {table.segment_ids[bad[0]]}"
         )
         raise DataError(msg)
-    return vectors / norms[:, None]
+    return vectors / np.where(norms > 0, norms, 1.0)[:, None]
 
 
 def _too_close(

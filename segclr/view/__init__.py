@@ -1,7 +1,7 @@
 """Figures and the report."""
 
 from segclr.view.figures_confusion import confusion_columns, figure_confusions
-from segclr.view.figures_embedding import embedding_columns, figure_embedding
+from segclr.view.figures_embedding import OTHER, embedding_columns, figure_embedding
 from segclr.view.figures_scores import (
     Score,
     ScoreCurve,
@@ -17,6 +17,7 @@ from segclr.view.figures_volume import SliceView, figure_cubes, figure_slices
 from segclr.view.report import Illustration, Section, Table, columns_to_csv, render_report, write_report
 
 __all__ = [
+    "OTHER",
     "Illustration",
     "Score",
     "ScoreCurve",

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from segclr.errors import DataError
 from segclr.explore.project import Projection
-from segclr.view.style import class_colours, new_figure, tidy
+from segclr.view.style import BASELINE, class_colours, new_figure, tidy
 
-__all__ = ["embedding_columns", "figure_embedding"]
+__all__ = ["OTHER", "embedding_columns", "figure_embedding"]
+
+OTHER = "other"
+"""What a point without a class of its own is called."""
 
 _TURNS = 20
 
@@ -25,7 +28,7 @@ def figure_embedding(panels: Mapping[str, Projection], *, classes: NDArray[np.st
 
     Args:
         panels: title and projection to two or more components.
-        classes: str [n], class of each node.
+        classes: str [n], class of each node; :data:`OTHER` is drawn grey.
     """
     classes = np.asarray(classes, dtype=str)
     wrong = {t: p.coordinates.shape for t, p in panels.items() if len(p.coordinates) != len(classes)}
@@ -34,7 +37,9 @@ def figure_embedding(panels: Mapping[str, Projection], *, classes: NDArray[np.st
             f"every panel needs one point for each of {len(classes)} classes (above 0), got {wrong or 'none'}"
         )
         raise DataError(msg)
-    styles = class_colours(np.unique(classes).tolist())
+    styles = class_colours([name for name in np.unique(classes).tolist() if name != OTHER])
+    if OTHER in classes:
+        styles = {OTHER: (BASELINE, "."), **styles}
     figure = new_figure(width_in=3.4 * len(panels) + 1.4, height_in=3.3)
     order = np.random.default_rng(0).permutation(len(classes))
     size = float(np.clip(4000 / len(classes), 3, 16))
@@ -48,8 +53,8 @@ def figure_embedding(panels: Mapping[str, Projection], *, classes: NDArray[np.st
                 axes.scatter(*points.T, color=colour, marker=marker, s=size, linewidths=0, alpha=0.7)
         shares = 100 * projection.explained_variance_ratio
         axes.set_title(title)
-        axes.set_xlabel(f"PC 1 ({shares[0]:.0f} % of variance)")
-        axes.set_ylabel(f"PC 2 ({shares[1]:.0f} % of variance)")
+        axes.set_xlabel(f"PC 1 ({shares[0]:.0f} % of variance)" if shares[0] else "PC 1 (no variance)")
+        axes.set_ylabel(f"PC 2 ({shares[1]:.0f} % of variance)" if shares[1] else "PC 2 (no variance)")
         tidy(axes)
         axes.grid(visible=False)
     handles = [

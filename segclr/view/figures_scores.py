@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
+from segclr.classify.bootstrap import Interval
 from segclr.classify.retrieval import RetrievalResult
 from segclr.errors import DataError
 from segclr.view.style import BASELINE, MARKERS, OKABE_ITO, new_figure, tidy
@@ -24,6 +26,8 @@ __all__ = [
     "score_columns",
 ]
 
+_DODGE = 0.018  # of the widest radius, between curves
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreCurve:
@@ -33,32 +37,37 @@ class ScoreCurve:
         name: shown in the legend, such as "trained, path".
         radius_um: micrometres, ascending.
         score: 0 to 1, one for each radius.
-        spread: half length of the error bars, one for each radius; None draws none.
+        intervals: lower and upper bound of each score; None draws none.
         is_baseline: drawn dashed and grey.
     """
 
     name: str
     radius_um: Sequence[float]
     score: Sequence[float]
-    spread: Sequence[float] | None = None
+    intervals: Sequence[Interval | None] | None = None
     is_baseline: bool = False
 
     def __post_init__(self) -> None:
         """Refuse lengths that differ."""
-        spread = self.radius_um if self.spread is None else self.spread
-        if not len(self.radius_um) == len(self.score) == len(spread):
-            msg = f"curve {self.name!r}: {len(self.radius_um)} radii, {len(self.score)} scores; must match"
+        lengths = [len(self.radius_um), len(self.score), len(self.bounds)]
+        if len(set(lengths)) > 1:
+            msg = f"curve {self.name!r}: numbers of radii, scores and intervals must match, got {lengths}"
             raise DataError(msg)
+
+    @property
+    def bounds(self) -> Sequence[Interval | None]:
+        """The interval of each score, None where it has none."""
+        return [None] * len(self.score) if self.intervals is None else self.intervals
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One bar: a method's score on a task, with the half length of its error bar (0: none)."""
+    """One bar: a method's score on a task, and lower and upper bound of its error bar."""
 
     task: str
     method: str
     value: float
-    spread: float = 0.0
+    interval: Interval | None = None
 
 
 def figure_f1_against_radius(curves: Sequence[ScoreCurve]) -> Figure:
@@ -66,24 +75,25 @@ def figure_f1_against_radius(curves: Sequence[ScoreCurve]) -> Figure:
     if not curves:
         msg = "no curve to draw"
         raise DataError(msg)
-    figure = new_figure(width_in=5.6, height_in=3.3)
+    figure = new_figure(width_in=6.4, height_in=3.4)
     axes = figure.subplots()
+    widest = max(float(r) for curve in curves for r in curve.radius_um)
     n_baselines = 0
     for i, curve in enumerate(curves):
         colour = BASELINE if curve.is_baseline else OKABE_ITO[(i - n_baselines) % len(OKABE_ITO)]
-        axes.errorbar(
-            curve.radius_um,
+        # Side by side: the bars of curves that share a radius would hide each other.
+        places = np.asarray(curve.radius_um, float) + (i - (len(curves) - 1) / 2) * _DODGE * widest
+        axes.plot(
+            places,
             curve.score,
-            yerr=curve.spread,
             color=colour,
             linestyle=("--", ":")[n_baselines % 2] if curve.is_baseline else "-",
             marker=MARKERS[i % len(MARKERS)],
             markersize=5,
-            capsize=2.5,
-            alpha=0.9,
             linewidth=1.4,
             label=curve.name,
         )
+        _error_bars(axes, places, curve.bounds, colour=colour)
         n_baselines += curve.is_baseline
     axes.set(xlabel="aggregation radius (µm)", ylabel="macro F1", ylim=(0, 1))
     axes.set_xticks(sorted({float(r) for curve in curves for r in curve.radius_um}))
@@ -124,32 +134,51 @@ def figure_retrieval(results: Mapping[str, Sequence[RetrievalResult]]) -> Figure
 
 
 def curve_columns(curves: Sequence[ScoreCurve]) -> dict[str, list[str | float]]:
-    """The curves as long columns: curve, radius_um, score, spread (NaN: not measured)."""
-    columns: dict[str, list[str | float]] = {"curve": [], "radius_um": [], "score": [], "spread": []}
+    """The curves as long columns: curve, radius_um, score, low, high (NaN: not known)."""
+    columns: dict[str, list[str | float]] = {"curve": [], "radius_um": [], "score": [], "low": [], "high": []}
     for curve in curves:
         columns["curve"] += [curve.name] * len(curve.radius_um)
         columns["radius_um"] += [float(r) for r in curve.radius_um]
         columns["score"] += [float(s) for s in curve.score]
-        columns["spread"] += [float(s) for s in curve.spread or [np.nan] * len(curve.score)]
+        columns["low"] += [_low_high(bounds)[0] for bounds in curve.bounds]
+        columns["high"] += [_low_high(bounds)[1] for bounds in curve.bounds]
     return columns
 
 
 def score_columns(scores: Sequence[Score]) -> dict[str, list[str | float]]:
-    """The bars as columns: task, method, value, spread."""
-    return {name: [getattr(s, name) for s in scores] for name in ("task", "method", "value", "spread")}
+    """The bars as columns: task, method, value, low, high (NaN: not known)."""
+    columns: dict[str, list[str | float]] = {
+        name: [getattr(s, name) for s in scores] for name in ("task", "method", "value")
+    }
+    low_high = [_low_high(s.interval) for s in scores]
+    return columns | {"low": [low for low, _ in low_high], "high": [high for _, high in low_high]}
 
 
 def retrieval_columns(results: Mapping[str, Sequence[RetrievalResult]]) -> dict[str, list[str | float]]:
-    """All numbers of each result: encoder and the fields of RetrievalResult."""
-    rows = [{"encoder": name} | r.to_dict() for name, found in results.items() for r in found]
-    return {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
+    """All numbers of each result: encoder and the fields of RetrievalResult, the interval as two."""
+    columns: dict[str, list[str | float]] = {}
+    for name, found in results.items():
+        for result in found:
+            values = result.to_dict()
+            del values["share_interval"]
+            low, high = _low_high(result.share_interval)
+            row = {"encoder": name, **values, "share_low": low, "share_high": high}
+            for key, value in row.items():
+                columns.setdefault(key, []).append(value)
+    return columns
+
+
+def _low_high(interval: Interval | None) -> Interval:
+    return (np.nan, np.nan) if interval is None else interval
 
 
 def _retrieval_scores(results: Mapping[str, Sequence[RetrievalResult]]) -> list[Score]:
     first = next(iter(results.values()), [])
     scores = [Score(task=_beyond(r), method="chance", value=r.chance) for r in first]
     return scores + [
-        Score(task=_beyond(r), method=name, value=r.share) for name, found in results.items() for r in found
+        Score(task=_beyond(r), method=name, value=r.share, interval=r.share_interval)
+        for name, found in results.items()
+        for r in found
     ]
 
 
@@ -165,19 +194,23 @@ def _method_colours(methods: Sequence[str]) -> dict[str, str]:
 
 
 def _bars(axes: Axes, places: list[float], bars: list[Score], *, width: float, colour: str) -> None:
-    values, spreads = [b.value for b in bars], [b.spread for b in bars]
+    values = [b.value for b in bars]
     axes.bar(places, values, width, color=colour, edgecolor="black", linewidth=0.5, label=bars[0].method)
-    shown = [place for place, spread in zip(places, spreads, strict=True) if spread > 0]
-    if shown:
-        axes.errorbar(
-            shown,
-            [v for v, s in zip(values, spreads, strict=True) if s > 0],
-            yerr=[s for s in spreads if s > 0],
-            fmt="none",
-            ecolor="black",
-            capsize=2.5,
-            linewidth=1.0,
-        )
-    for place, value, spread in zip(places, values, spreads, strict=True):
-        top = min(value + spread, 0.95)
-        axes.text(place, top + 0.01, f"{value:.2f}", ha="center", va="bottom", fontsize=7)
+    _error_bars(axes, places, [b.interval for b in bars], colour="black")
+    for place, bar in zip(places, bars, strict=True):
+        top = max(bar.value, bar.interval[1] if bar.interval else 0.0)
+        axes.text(place, top + 0.015, f"{bar.value:.2f}", ha="center", va="bottom", fontsize=7)
+
+
+def _error_bars(axes: Axes, places: ArrayLike, intervals: Sequence[Interval | None], *, colour: str) -> None:
+    """From lower to upper bound, wherever the score itself lies: a percentile interval need not hold it."""
+    low_high = np.array([_low_high(interval) for interval in intervals]).T
+    axes.errorbar(
+        places,
+        low_high.mean(axis=0),
+        yerr=(low_high[1] - low_high[0]) / 2,
+        fmt="none",
+        ecolor=colour,
+        capsize=2.5,
+        linewidth=1.0,
+    )

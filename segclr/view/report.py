@@ -86,6 +86,7 @@ def write_report(
     title: str,
     sections: Sequence[Section],
     facts: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
     configuration: str = "",
 ) -> None:
     """Write the report as one HTML file; the same input gives the same bytes.
@@ -94,13 +95,16 @@ def write_report(
         url: of the file, such as ``run/report/index.html``.
         title: heading and title of the page.
         sections: in reading order.
-        facts: of the run, shown at the top: version, seed, date, encoder and so on.
+        facts: of the run, shown at the top: version, seed, encoder and so on.
+        warnings: what a reader must know before believing any figure; shown above all else.
         configuration: the resolved YAML, shown at the end.
 
     Raises:
         DataError: the columns of a figure differ in length.
     """
-    html = render_report(title=title, sections=sections, facts=facts, configuration=configuration)
+    html = render_report(
+        title=title, sections=sections, facts=facts, warnings=warnings, configuration=configuration
+    )
     files.write_bytes(url, html.encode())
 
 
@@ -109,6 +113,7 @@ def render_report(
     title: str,
     sections: Sequence[Section],
     facts: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
     configuration: str = "",
 ) -> str:
     """The HTML of :func:`write_report`; every text in it is escaped."""
@@ -126,7 +131,11 @@ def render_report(
         )
         first += len(section.figures)
     return environment.from_string(source).render(
-        title=title, facts=list((facts or {}).items()), sections=shown, appendix=configuration
+        title=title,
+        facts=list((facts or {}).items()),
+        warnings=warnings,
+        sections=shown,
+        appendix=configuration,
     )
 
 

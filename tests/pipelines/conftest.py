@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 import yaml
 from cloudvolume import CloudVolume
+
+from pipelines.pairs import held_out_segments
+from pipelines.run import Run
+from segclr.config import RunConfig
 
 SEGCLR = str(Path(sys.executable).parent / "segclr")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "2"}
@@ -117,6 +122,22 @@ def finished_run(volumes, tmp_path_factory) -> Path:
     done = segclr("run", str(folder / "config.yaml"))
     assert done.returncode == 0, done.stderr
     return folder / "run"
+
+
+@pytest.fixture
+def labelled_run(finished_run, volumes, tmp_path) -> Run:
+    """A copy of the finished run whose tubes have classes; no held-out tube is a soma."""
+    shutil.copytree(finished_run, tmp_path / "run")
+    held_out = held_out_segments(Run(str(finished_run), RunConfig(**config_tree(volumes, finished_run))))
+    training = sorted(set(IDS.tolist()) - held_out)
+    classes = dict(zip(sorted(held_out), ("axon", "dendrite"), strict=True))
+    classes |= dict(zip(training, ("axon", "dendrite", "soma", "dendrite"), strict=True))
+    labels = {
+        "compartments": f"precomputed://file://{volumes}/seg",
+        "compartment_names": classes,
+    }
+    run = str(tmp_path / "run")
+    return Run(run, RunConfig(**(config_tree(volumes, run) | {"labels": labels})))
 
 
 def content(run: Path) -> dict[str, str]:

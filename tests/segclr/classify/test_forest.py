@@ -33,3 +33,11 @@ def test_features_that_are_not_finite_are_refused():
     noise[3, 3] = np.nan
     with pytest.raises(DataError, match="finite"):
         forest_baseline(noise, classes, split, seed=0)
+
+
+def test_the_interval_is_over_the_cells_of_the_test_side():
+    ids, classes, noise, _ = cells()
+    split = split_by_segment(ids, classes, test_share=0.4, seed=0)
+    got = forest_baseline(noise, classes, split, groups=ids, seed=0)
+    assert got.n_cells == len(np.unique(ids[split.test]))
+    assert got.macro_f1_interval[0] < got.macro_f1 < got.macro_f1_interval[1]

@@ -128,10 +128,29 @@ def test_the_penalty_is_the_one_scikit_learns_cross_validation_prefers(seed):
 
 def test_choosing_the_penalty_needs_two_cells_of_every_class():
     X, y = blobs(2)
-    with pytest.raises(LabelError, match="at least two groups"):
+    with pytest.raises(LabelError, match="class class 0, class 1 has rows of one group only"):
         LinearClassifier().fit(X, y, groups=y)
     with pytest.raises(LabelError, match="groups must name"):
         LinearClassifier().fit(X, y, groups=y[:-1])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e30])
+def test_a_collapsed_encoder_leaves_every_class_equally_likely(value):
+    _, y = blobs(3)
+    X = np.full((len(y), 5), value, dtype=np.float32)
+    model = LinearClassifier().fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), 1 / 3, atol=1e-3)
+    line = np.arange(len(y))[:, None] * np.ones((1, 5))
+    assert np.isfinite(LinearClassifier().fit(line, y).predict_proba(line)).all()
+
+
+def test_what_cannot_be_used_is_told_in_one_line():
+    X, y = blobs(2)
+    model = LinearClassifier().fit(X, y)
+    for bad, words in ((X * np.nan, "NaN"), (X[:, :3], "3 features")):
+        with pytest.raises(DataError, match=words) as caught:
+            model.predict(bad)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["str", "object", "int", "bool"])

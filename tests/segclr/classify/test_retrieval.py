@@ -1,9 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segclr.classify import retrieval
+from segclr.classify import RetrievalResult, retrieval
 from segclr.errors import ConfigError, DataError
 from segclr.store.embeddings import EmbeddingTable
 
@@ -127,12 +129,46 @@ def test_a_node_exactly_at_the_exclusion_is_a_candidate():
         retrieval(table, exclusion_nm=400.1)
 
 
-def test_embeddings_without_a_direction_are_refused():
-    for bad in (0.0, np.nan):
-        table = random_table(10, 0)
-        table.embeddings[4] = bad
-        with pytest.raises(DataError, match="node 4 of segment 922337203685477"):
-            retrieval(table, exclusion_nm=0)
+def test_embeddings_that_are_not_finite_are_refused():
+    table = random_table(10, 0)
+    table.embeddings[4] = np.nan
+    with pytest.raises(DataError, match="node 4 of segment 922337203685477"):
+        retrieval(table, exclusion_nm=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3e-7])
+def test_a_collapsed_encoder_has_a_defined_result(value):
+    table = random_table(60, 0)
+    table.embeddings[:] = value
+    got = retrieval(table, exclusion_nm=400)
+    lowest = table.take(np.lexsort((table.node_ids, table.segment_ids)))
+    points = lowest.points_nm.astype(float)
+    far = np.linalg.norm(points[:, None] - points[None], axis=-1) >= 400
+    nearest = far.argmax(axis=1)  # all tie, so the first candidate is taken
+    assert got.share == pytest.approx((lowest.segment_ids[nearest] == lowest.segment_ids).mean())
+
+
+def test_the_interval_draws_the_segments_of_the_queries():
+    table = random_table(150, 7, n_segments=12)
+    got = retrieval(table, exclusion_nm=0, seed=3)
+    x = table.embeddings.astype(float)
+    x /= np.linalg.norm(x, axis=1)[:, None]
+    cosine = x @ x.T
+    np.fill_diagonal(cosine, -1)
+    hit = table.segment_ids[cosine.argmax(axis=1)] == table.segment_ids
+    ids, rng, shares = np.unique(table.segment_ids), np.random.default_rng(3), []
+    for _ in range(200):
+        drawn = ids[rng.integers(len(ids), size=len(ids))]
+        shares.append(np.concatenate([hit[table.segment_ids == i] for i in drawn]).mean())
+    assert got.share_interval == pytest.approx(np.percentile(shares, [2.5, 97.5]))
+    assert got.n_query_segments == len(ids)
+
+
+@pytest.mark.parametrize("n_segments", [1, 5])
+def test_survives_json(n_segments):
+    got = retrieval(random_table(30, 0, n_segments=n_segments), exclusion_nm=0)
+    assert (got.share_interval is None) == (n_segments == 1)
+    assert RetrievalResult.from_dict(json.loads(json.dumps(got.to_dict())) | {"encoder": "x"}) == got
 
 
 def test_an_empty_table_and_an_impossible_exclusion_are_refused():

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 from matplotlib import _pylab_helpers
+from matplotlib.container import ErrorbarContainer
 
 from segclr.classify import RetrievalResult, evaluate
 from segclr.errors import DataError
 from segclr.explore import project
 from segclr.view import (
+    OTHER,
     Score,
     ScoreCurve,
     SliceView,
@@ -25,7 +27,7 @@ from segclr.view import (
     score_columns,
     training_columns,
 )
-from segclr.view.style import class_colours, png_bytes, round_length_nm
+from segclr.view.style import BASELINE, class_colours, png_bytes, round_length_nm
 
 RNG = np.random.default_rng(0)
 EM = RNG.integers(0, 255, (20, 30)).astype(np.uint8)
@@ -42,11 +44,11 @@ CURVE = TrainingCurve(
     embedding_dim=64,
 )
 CURVES = [
-    ScoreCurve(name="trained, path", radius_um=(0, 5), score=(0.5, 0.7), spread=(0.1, 0.1)),
+    ScoreCurve(name="trained, path", radius_um=(0, 5), score=(0.5, 0.7), intervals=((0.45, 0.6), None)),
     ScoreCurve(name="untrained, path", radius_um=(0, 5), score=(0.3, 0.4), is_baseline=True),
 ]
 SCORES = [
-    Score(task=task, method=method, value=value, spread=0.02)
+    Score(task=task, method=method, value=value, interval=(0.9 * value, 0.95 * value + 0.05))
     for task in ("compartments", "cell types")
     for method, value in (("untrained", 0.4), ("trained", 1.0), ("forest", 0.0))
 ]
@@ -59,6 +61,8 @@ RESULTS = {
             n_queries=90,
             n_without_candidates=2,
             n_segments=5,
+            n_query_segments=5,
+            share_interval=(share - 0.1, share + 0.05),
             exclusion_nm=exclusion,
         )
         for exclusion in (400.0, 1000.0)
@@ -120,6 +124,47 @@ def test_scores_are_shown_on_the_whole_scale_from_zero_to_one(name):
 def test_bars_stand_at_the_values_given():
     bars = [patch.get_height() for patch in figure_scores(SCORES).axes[0].patches]
     assert sorted(bars) == sorted(score.value for score in SCORES)
+
+
+def bounds(axes):
+    """Both ends of every error bar that is drawn."""
+    bars = [c.lines[2][0] for c in axes.containers if isinstance(c, ErrorbarContainer)]
+    segments = [np.asarray(s) for bar in bars for s in bar.get_segments()]
+    return sorted(tuple(s[:, 1].round(6).tolist()) for s in segments if s.ndim == 2 and np.isfinite(s).all())
+
+
+def test_error_bars_reach_from_the_lower_to_the_upper_bound_even_past_the_score():
+    scores = [Score(task="t", method=m, value=0.5, interval=i) for m, i in
+              (("a", (0.3, 0.6)), ("b", (0.2, 0.4)), ("c", None))]  # fmt: skip
+    assert bounds(figure_scores(scores).axes[0]) == [(0.2, 0.4), (0.3, 0.6)]
+    assert bounds(figure_f1_against_radius(CURVES).axes[0]) == [(0.45, 0.6)]
+    assert bounds(figure_retrieval(RESULTS).axes[0]) == [(0.2, 0.35)] * 2 + [(0.5, 0.65)] * 2
+
+
+def test_bounds_are_among_the_numbers_behind_a_figure():
+    assert curve_columns(CURVES)["low"][:1] == [0.45]
+    assert np.isnan(curve_columns(CURVES)["high"][1:]).all()
+    assert retrieval_columns(RESULTS)["share_high"] == pytest.approx([0.35, 0.35, 0.65, 0.65])
+
+
+def test_a_class_without_a_true_row_has_dashes_and_no_share():
+    axes = figure_confusions({"t": evaluate(["a", "a"], ["a", "b"], ["a", "b"])}).axes[0]
+    assert [t.get_text() for t in axes.texts] == ["50 %\n1", "50 %\n1", "–", "–"]
+    assert np.ma.getmaskarray(axes.images[0].get_array()).tolist() == [[False, False], [True, True]]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["a (n = 2)", "b (n = 0)"]
+
+
+def test_a_collapsed_encoder_is_drawn_and_its_axes_say_so():
+    flat = project(np.ones((90, 5)), seed=0)
+    figure = figure_embedding({"trained": flat}, classes=CLASSES)
+    png_bytes(figure, dpi=50)
+    assert figure.axes[0].get_xlabel() == "PC 1 (no variance)"
+
+
+def test_points_without_a_class_are_grey_and_first_in_the_legend():
+    figure = figure_embedding(PROJECTIONS, classes=np.where(CLASSES == "axon", OTHER, CLASSES))
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["other", "glia", "soma"]
+    assert figure.legends[0].legend_handles[0].get_color() == BASELINE
 
 
 def test_retrieval_draws_chance_beside_both_encoders():

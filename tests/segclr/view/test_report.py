@@ -132,6 +132,14 @@ def test_facts_and_configuration_are_shown():
     assert "seed: 17" in got.text
 
 
+def test_warnings_stand_above_all_else_and_are_escaped():
+    got = page(warnings=["the encoder has collapsed", EVIL], facts={"seed": "17"})
+    assert len([p for p in got.all("p") if p.get("role") == "alert"]) == 2
+    assert got.text.index("the encoder has collapsed") < got.text.index("seed")
+    assert not got.all("script")
+    assert not [p for p in page().all("p") if p.get("role") == "alert"]
+
+
 def test_columns_that_differ_in_length_and_ragged_tables_are_refused():
     with pytest.raises(DataError, match="one length"):
         columns_to_csv({"a": [1], "b": [1, 2]})
