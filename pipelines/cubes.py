@@ -24,6 +24,7 @@ from segclr.store.parquet import read_columns, write_columns
 
 __all__ = ["cubes_stage", "pair_rows"]
 
+BLANK = "blank_cubes"
 INDEX = "cubes_index.parquet"
 STORE = "cubes.zarr"
 
@@ -80,8 +81,9 @@ def _cut(run: Run, part: str) -> Outcome:
     cubes = cut_cubes(em, segmentation, points, index["segment_id"][here], size_vx=store.size_vx)
     written = store.write(int(index["row"][here][0]), cubes)
     names = tuple(u.removeprefix(f"{run.url}/") for u in written)
-    occupied = int(np.count_nonzero(cubes))
-    return Outcome(names, rows=len(cubes), counts={"voxels_within_segments": occupied})
+    occupied = np.count_nonzero(cubes, axis=(1, 2, 3))
+    counts = {"voxels_within_segments": int(occupied.sum()), BLANK: int((occupied == 0).sum())}
+    return Outcome(names, rows=len(cubes), counts=counts)
 
 
 def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]]:

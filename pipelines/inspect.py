@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.embed import check_complete
-from pipelines.records import broken_files, read_record
+from pipelines.records import broken_files, read_record, stage_counts
 from pipelines.run import TRAINED, UNTRAINED, Run, saved_config
 from segclr import files
 from segclr.errors import SegclrError
@@ -46,15 +46,11 @@ def run_status(url: str) -> list[str]:
         stages.setdefault(stage, []).append((part, kind))
     lines = []
     for stage, parts in stages.items():
-        records = [r for p, kind in parts if kind == "json" and (r := read_record(run.url, stage, p))]
+        n_done = sum(kind == "json" and read_record(run.url, stage, part) is not None for part, kind in parts)
         failed = [p for p, kind in parts if kind == "failed"]
-        counts: dict[str, int] = {}
-        for record in records:
-            for name, n in record.counts.items():
-                counts[name] = counts.get(name, 0) + n
+        rows, counts = stage_counts(run.url, stage)
         listed = "".join(f", {n} {name.replace('_', ' ')}" for name, n in counts.items())
-        rows = sum(r.rows for r in records)
-        lines.append(f"{stage}: {len(records)} parts done, {len(failed)} failed, {rows} rows{listed}")
+        lines.append(f"{stage}: {n_done} parts done, {len(failed)} failed, {rows} rows{listed}")
         for part in failed:
             note = files.read_json(run.path("records", stage, f"{part}.failed"))
             lines.append(f"  {part}: {note['error']}: {note['message']}")

@@ -23,6 +23,7 @@ __all__ = [
     "is_done",
     "read_record",
     "record_url",
+    "stage_counts",
     "stage_digest",
 ]
 
@@ -120,6 +121,18 @@ def _matches(url: str, facts: Mapping[str, Any]) -> bool:
     except MissingDataError:
         return False
     return len(content) == facts["size"] and files.sha256(content) == facts["sha256"]
+
+
+def stage_counts(run_url: str, stage: str) -> tuple[int, dict[str, int]]:
+    """Rows of all done parts of a stage, and the sums of their counts by name."""
+    rows, counts = 0, dict[str, int]()
+    for url in files.glob(files.join(run_url, "records", stage), "*.json"):
+        record = read_record(run_url, stage, url.rsplit("/", 1)[1].removesuffix(".json"))
+        if record is not None:
+            rows += record.rows
+            for name, n in record.counts.items():
+                counts[name] = counts.get(name, 0) + n
+    return rows, counts
 
 
 def stage_digest(run_url: str, stage: str) -> str:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
-from pipelines.cubes import STORE, pair_rows
+from pipelines.cubes import BLANK, STORE, pair_rows
 from pipelines.progress import Progress
-from pipelines.records import Outcome, stage_digest
+from pipelines.records import Outcome, stage_counts, stage_digest
 from pipelines.run import TRAINED, UNTRAINED, Run
 from segclr.config import digest
 from segclr.data.pairs import PairTable
+from segclr.errors import TrainingError
 from segclr.store.cubes import open_cube_store
 
 __all__ = ["train_stage", "untrained_stage"]
@@ -39,6 +40,10 @@ def _train(run: Run, _part: str) -> Outcome:
     from segclr.train.dataset import ArrayCubes, CubeSource, PairRows
     from segclr.train.fit import TrainingData, train_encoder
 
+    rows, counts = stage_counts(run.url, "cubes")
+    if counts[BLANK] == rows:
+        msg = f"all {rows} cubes are blank: {run.volume.em} is 0 in every segment; is it their EM?"
+        raise TrainingError(msg)
     store = open_cube_store(run.path(STORE))
     pairs, rows_a, rows_b = pair_rows(run)
     cubes: CubeSource = store

@@ -231,3 +231,12 @@ def test_a_damaged_record_is_redone(finished_run, volumes, tmp_path):
 
 def test_the_version_is_printed():
     assert segclr("--version").stdout.startswith("segclr ")
+
+
+def test_a_blank_em_is_told_before_training(config_file, tmp_path):
+    make_volumes(tmp_path)
+    write_precomputed(tmp_path / "blank", np.zeros((48, 64, 160), dtype=np.uint8), kind="image")
+    tree = config_tree(tmp_path, tmp_path / "run")["volume"] | {
+        "em": f"precomputed://file://{tmp_path}/blank"
+    }
+    refused(segclr("run", str(config_file(volume=tree))), 1, "cubes are blank")
