@@ -15,8 +15,9 @@ from segclr.errors import ConfigError, CorruptDataError, CubeError, RunMismatchE
 
 __all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run", "saved_config"]
 
-_FREE_SECTIONS = ("cluster", "run")
-"""Where and how fast a run is done changes nothing in its files, so these keys may differ on resume."""
+_FREE_SECTIONS = ("cluster", "plan", "run")
+"""Where and how fast a run is done, and what a plan assumed of it, changes nothing in its files, so these
+keys may differ on resume."""
 
 
 @dataclass(frozen=True)
