@@ -142,7 +142,7 @@ def plan(
     from rich.console import Console
 
     console = Console()
-    Console(width=max(console.width, 110)).print(plan_table(told))
+    Console(width=max(console.width, 120)).print(plan_table(told))
 
 
 def _whole(config: RunConfig) -> None:

@@ -85,7 +85,7 @@ def plan_run(config: RunConfig, *, n_samples: int = 0, seed: int = 0) -> Plan:
     if n_samples:
         content = _sampled(run, segmentation, n_samples=n_samples, seed=seed)
     else:
-        content = assumed_content(segmentation, config.plan, spacing_nm=config.nodes.spacing_nm)
+        content = assumed_content(segmentation, config)
     gflop = gflop_per_cube(config.encoder, size_vx=config.cubes.size_vx)
     rows = cost_rows(
         config, em=em, segmentation=segmentation, content=content, rates=rates, gflop_per_cube=gflop
@@ -245,19 +245,26 @@ def plan_table(plan: Plan) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("from")
     section = ""
-    for row in plan.rows:
+    for row in _shown(plan):
         if row.section != section:
             if section:
                 table.add_section()
             section = row.section
-        name = row.key.removesuffix("_bytes").replace("_", " ")
-        name = f"{section}: {name}" if section in ("reading", "storage") else name
+        name = row.key.removesuffix("_bytes").removesuffix("_um").replace("_", " ")
+        name = f"{section}: {name}" if section in ("reading", "storage", "money") else name
         table.add_row(name, *_cells(row), row.source)
     return table
 
 
+def _shown(plan: Plan) -> list[Row]:
+    """All rows; without money where nothing has a price."""
+    priced = any(row.value for row in plan.rows if row.section == "money")
+    return [row for row in plan.rows if priced or row.section != "money"]
+
+
 def _caption(plan: Plan) -> str:
-    return f"Rates measured on {plan.machine}. Not counted: {NOT_COUNTED}."
+    money = "" if len(_shown(plan)) == len(plan.rows) else " Money: set plan.price_per_core_hour and others."
+    return f"Rates measured on {plan.machine}. Not counted: {NOT_COUNTED}.{money}"
 
 
 def _cells(row: Row) -> tuple[str, str, str]:

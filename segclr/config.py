@@ -299,19 +299,19 @@ class RateConfig(Section):
 class PlanConfig(Section):
     """What ``segclr plan`` assumes; changes nothing in a run."""
 
-    cable_um_per_um3: float = Field(
-        5.4,
+    cable_um_per_um3: float | None = Field(
+        None,
         gt=0,
-        description="um of skeleton in a um^3 of neuropil, where no sample tells. Mouse cortex: 2.7 m in "
-        "500,000 um^3 (Motta et al., Science 2019)",
+        description="um of skeleton in a um^3 of tissue, where no sample tells; null: 5.4, mouse cortex, 2.7 m "
+        "in 500,000 um^3 (Motta et al., Science 2019), or 1.5 for made tissue, which is coarser",
     )
     cable_factor: float = Field(
         2.0, ge=1, description="the assumed cable may be this many times less or more: low and high"
     )
     segment_um: float = Field(
-        20.0,
+        150.0,
         gt=0,
-        description="um of cable after which a draft segmentation splits a neurite, on average",
+        description="um of cable after which a draft segmentation splits a neurite, on average; 150: pinky40",
     )
     em_compression: float = Field(
         1.2, gt=0, description="decoded bytes for one transferred; 1.2: raw, gzip, ../shared/data/fib25"
