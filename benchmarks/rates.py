@@ -178,7 +178,7 @@ def encoders(path):
     """(name, encoder, cube edge, precision) of what is measured."""
     for given in [Path("configs/demo.yaml"), Path("configs/fib25.yaml"), *([path] if path else [])]:
         run = load_config(str(given))
-        for precision in dict.fromkeys(("float32", run.embed.precision)):
+        for precision in dict.fromkeys(("float32", run.embed.precision, run.train.precision)):
             yield given.stem, run.encoder, run.cubes.size_vx, precision
     yield "published, 129 voxels", EncoderConfig(), 129, "float32"
     yield "published, 129 voxels", EncoderConfig(), 129, "auto"

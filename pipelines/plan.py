@@ -250,7 +250,7 @@ def plan_table(plan: Plan) -> Table:
             if section:
                 table.add_section()
             section = row.section
-        name = row.key.removesuffix("_bytes").removesuffix("_um").replace("_", " ")
+        name = row.key.removesuffix("_bytes").removesuffix("_um").removeprefix("read_").replace("_", " ")
         name = f"{section}: {name}" if section in ("reading", "storage", "money") else name
         table.add_row(name, *_cells(row), row.source)
     return table
