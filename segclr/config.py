@@ -303,7 +303,7 @@ class PlanConfig(Section):
         None,
         gt=0,
         description="um of skeleton in a um^3 of tissue, where no sample tells; null: 5.4, mouse cortex, 2.7 "
-        "m in 500,000 um^3 (Motta et al., Science 2019), or 1.5 for made tissue, which is coarser",
+        "m in 500,000 um^3 (Motta et al., Science 2019), or 1.5 for made tissue. Fly: 21 (docs/plan.md)",
     )
     cable_factor: float = Field(
         2.0, ge=1, description="the assumed cable may be this many times less or more: low and high"
