@@ -38,6 +38,7 @@ def import_skeletons_stage(run: Run) -> Stage:
         DataError: there is no segment id, the source lists none and no list is given, or most vertices of its
             skeletons lie outside their segments.
     """
+    _segment_ids.cache_clear()  # a list opened anew is read anew: it may have been written again since
     _check_source(run)
     n_shards = run.config.embed.n_shards
     inputs = {

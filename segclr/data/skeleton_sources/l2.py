@@ -48,7 +48,9 @@ def open_source(path: str, unit: Unit) -> L2Skeletons:
     unknown = set(options) - {"server", "version"}
     version = options.get("version")
     if not datastack or unknown or (version is not None and not version.isdigit()):
-        msg = f"l2://{path}: a datastack's name is needed; allowed behind it are server=URL and version=NUMBER"
+        msg = (
+            f"l2://{path}: a datastack's name is needed; allowed behind it are server=URL and version=NUMBER"
+        )
         raise ConfigError(msg)
     if unit != Unit.of(1.0):
         msg = f"l2://{path}: points of the level-2 cache are in nm, leave out unit_nm {unit.nm}"

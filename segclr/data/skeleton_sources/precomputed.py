@@ -8,22 +8,47 @@ coordinates, so it is scaled too, by the geometric mean of the transform's axes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]
+import deflate
 import numpy as np
 import requests
 from cloudfiles import CloudFiles  # type: ignore[import-untyped]
+from cloudfiles.exceptions import DecompressionError, IntegrityError  # type: ignore[import-untyped]
 from cloudfiles.paths import to_https_protocol  # type: ignore[import-untyped]
 from cloudvolume.datasource.precomputed.skeleton import PrecomputedSkeletonSource
+from cloudvolume.exceptions import DecodingError, EmptyFileException, SpecViolation
 from numpy.typing import NDArray
 
 from segclr.data.skeleton import Skeleton
-from segclr.data.skeleton_sources.source import SkeletonBatch, Unit
+from segclr.data.skeleton_sources.source import SkeletonBatch, Unit, is_segment_id
 from segclr.errors import CorruptDataError, MissingDataError, SkeletonError
 
-__all__ = ["PrecomputedSkeletons", "decode", "open_source"]
+__all__ = ["PrecomputedSkeletons", "cloud_path", "decode", "open_source"]
+
+_UNDECODABLE = (
+    DecodingError,
+    DecompressionError,
+    EmptyFileException,
+    IntegrityError,
+    SpecViolation,
+    deflate.DeflateError,
+    brotli.error,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""What cloud-volume and its decoders raise for a torn file; they share no base."""
 
 
 def open_source(path: str, unit: Unit) -> PrecomputedSkeletons:
@@ -109,18 +134,23 @@ class PrecomputedSkeletons:
     unit: Unit
 
     def segment_ids(self) -> NDArray[np.uint64]:
-        """Ids of all files, or of all entries of all shards, sorted."""
+        """Ids of all files, or of all entries of all shards, sorted.
+
+        Raises:
+            CorruptDataError: a shard's index is torn.
+        """
         folder = _folder(self.folder)
         names = [name.rsplit("/", 1)[-1] for name in folder.files.list(flat=True)]
         if folder.sharded is None:
-            ids = [int(name) for name in names if name.isascii() and name.isdigit()]
+            ids = [int(name) for name in names if is_segment_id(name)]
             return np.unique(np.array(ids, dtype=np.uint64))
         reader, path = folder.sharded.reader, folder.sharded.path
-        shards = [
-            np.asarray(reader.list_labels(name, path=path), dtype=np.uint64)
-            for name in names
-            if name.endswith(".shard")
-        ]
+        with self._decoding():
+            shards = [
+                np.asarray(reader.list_labels(name, path=path), dtype=np.uint64)
+                for name in names
+                if name.endswith(".shard")
+            ]
         return np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *shards]))
 
     def read(self, segment_ids: NDArray[np.uint64]) -> SkeletonBatch:
@@ -132,17 +162,26 @@ class PrecomputedSkeletons:
         """
         ids = np.asarray(segment_ids, dtype=np.uint64).tolist()
         folder = _folder(self.folder)
-        if folder.sharded is None:
-            contents = folder.files.get([str(i) for i in ids], return_dict=True) if ids else {}
-            entries = {i: contents.get(str(i)) for i in ids}
-        else:
-            entries = folder.sharded.reader.get_data(ids, folder.sharded.path, progress=False)
+        with self._decoding():
+            if folder.sharded is None:
+                contents = folder.files.get([str(i) for i in ids], return_dict=True) if ids else {}
+                entries = {i: contents.get(str(i)) for i in ids}
+            else:
+                entries = folder.sharded.reader.get_data(ids, folder.sharded.path, progress=False)
         stored = [(i, content) for i in ids if (content := entries[i]) is not None]
         absent = [i for i in ids if entries[i] is None]
         name = str if folder.sharded is None else folder.sharded.reader.get_filename
         _check_access(f"{self.folder}/{name(i)}" for i in absent)
         found = [self._skeleton(i, content, folder) for i, content in stored]
         return SkeletonBatch(tuple(found), np.array(absent, dtype=np.uint64))
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        try:
+            yield
+        except _UNDECODABLE as error:
+            msg = f"a file of {self.folder} cannot be decoded: {type(error).__name__} {error}"
+            raise CorruptDataError(msg) from error
 
     def _skeleton(self, segment_id: int, content: bytes, folder: _Folder) -> Skeleton:
         try:

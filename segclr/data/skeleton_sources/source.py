@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from segclr.data.skeleton import Skeleton
 from segclr.errors import ConfigError
 
-__all__ = ["SkeletonBatch", "SkeletonSource", "Unit"]
+__all__ = ["SkeletonBatch", "SkeletonSource", "Unit", "is_segment_id"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,8 @@ class Unit:
         """Radii [n] in nm, by the geometric mean of the three axes; NaN where not above 0: unknown."""
         scaled = np.asarray(radii, dtype=np.float64) * float(np.cbrt(np.prod(self.nm)))
         return np.where(scaled > 0, scaled, np.nan)
+
+
+def is_segment_id(name: str) -> bool:
+    """Whether a file's name is a segment id: 1 to 2**64 - 1, without leading zeros."""
+    return name.isascii() and name.isdigit() and name[0] != "0" and int(name) < 2**64

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segclr import files
 from segclr.data.skeleton import Skeleton
-from segclr.data.skeleton_sources.source import SkeletonBatch, Unit
+from segclr.data.skeleton_sources.source import SkeletonBatch, Unit, is_segment_id
 from segclr.errors import MissingDataError, SkeletonError
 
 __all__ = ["SwcSkeletons", "open_source", "parse_swc"]
@@ -51,7 +51,7 @@ class SwcSkeletons:
             SkeletonError: a file's name is not a segment id.
         """
         names = [u.rsplit("/", 1)[1].removesuffix(".swc") for u in files.glob(self.folder, "*.swc")]
-        wrong = [name for name in names if not _is_segment_id(name)]
+        wrong = [name for name in names if not is_segment_id(name)]
         if wrong:
             msg = (
                 f"{len(wrong)} of {len(names)} SWC files of {self.folder} are not named by a segment id, "
@@ -76,10 +76,6 @@ class SwcSkeletons:
                 continue
             found.append(parse_swc(content, segment_id, unit=self.unit, name=url))
         return SkeletonBatch(tuple(found), np.array(absent, dtype=np.uint64))
-
-
-def _is_segment_id(name: str) -> bool:
-    return name.isascii() and name.isdigit() and name[0] != "0" and int(name) < 2**64
 
 
 def parse_swc(content: bytes, segment_id: int, *, unit: Unit, name: str) -> Skeleton:

@@ -41,6 +41,7 @@ class RecordedClient:
     """As much of ``caveclient.CAVEclient`` as is used."""
 
     def __init__(self, datastack_name, *, server_address, version, write_server_cache):
+        assert version in (None, 1)
         self._ask(f"/info/api/v2/datastack/full/{datastack_name}")
         self.chunkedgraph = self.l2cache = self
 

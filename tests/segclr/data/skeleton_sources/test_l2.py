@@ -41,7 +41,9 @@ def expected_forest():
     (absent,) = (n for n in graph if not data[str(n)])
     graph = nx.contracted_nodes(graph, min(graph[absent]), absent, self_loops=False, copy=True)
     for a, b, edge in graph.edges(data=True):
-        edge["weight"] = np.linalg.norm(np.subtract(data[str(a)]["rep_coord_nm"], data[str(b)]["rep_coord_nm"]))
+        edge["weight"] = np.linalg.norm(
+            np.subtract(data[str(a)]["rep_coord_nm"], data[str(b)]["rep_coord_nm"])
+        )
     return nx.minimum_spanning_tree(graph)
 
 
@@ -81,6 +83,12 @@ def test_a_root_that_never_was_is_absent(url):
     assert read(url, 2**53 + 1, ONE_CHUNK).absent.tolist() == [2**53 + 1]
 
 
+def test_roots_are_asked_for_at_a_version(url):
+    source = open_skeletons(url + ("&" if "?" in url else "?") + "version=1")
+    assert source.url == "l2://test_stack?version=1"
+    assert len(source.read(np.array([ONE_CHUNK], dtype=np.uint64)).skeletons) == 1
+
+
 def test_no_ids_ask_nothing(url):
     assert read(url).skeletons == ()
 
@@ -95,7 +103,9 @@ def test_a_server_that_knows_no_such_datastack_is_missing_data(url):
         read(url.replace("test_stack", "other"), ONE_CHUNK)
 
 
-@pytest.mark.parametrize("url", ["l2://a?timestamp=1", "l2://a?version=new", "l2://a?version=-1", "l2://?server=b"])
+@pytest.mark.parametrize(
+    "url", ["l2://a?timestamp=1", "l2://a?version=new", "l2://a?version=-1", "l2://?server=b"]
+)
 def test_what_may_stand_behind_the_datastack_is_said(url):
     with pytest.raises(ConfigError, match="allowed behind it are server=URL and version=NUMBER"):
         open_skeletons(url)

@@ -6,7 +6,9 @@ from segclr.errors import ConfigError, SkeletonError
 
 @pytest.mark.parametrize("url", ["/a/folder", "zarr://a", "http://a", "swc://", "precomputed:/a", "", "://a"])
 def test_a_wrong_scheme_is_refused_with_those_allowed(url):
-    with pytest.raises(SkeletonError, match="must begin with one of precomputed://, swc://, graphene://, l2://"):
+    with pytest.raises(
+        SkeletonError, match="must begin with one of precomputed://, swc://, graphene://, l2://"
+    ):
         open_skeletons(url)
 
 

@@ -1,4 +1,5 @@
 import functools
+import gzip
 import http.server
 import json
 import threading
@@ -128,8 +129,30 @@ def test_an_edge_to_no_vertex_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", LINE[:7], LINE[:-1], LINE + b"\0", LINE[: len(LINE) // 2]])
 def test_a_torn_entry_is_corrupt_data(tmp_path, content):
     write_precomputed_skeletons(tmp_path, {5: content})
-    with pytest.raises(CorruptDataError, match="segment 5 .*damaged"):
+    with pytest.raises(CorruptDataError, match=r"segment 5 .*damaged"):
         read(tmp_path, 5)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(LINE)[:-9], b"", b"<html>please log in</html>"])
+def test_a_torn_compressed_entry_is_corrupt_data(tmp_path, content):
+    write_precomputed_skeletons(tmp_path, {})
+    (tmp_path / "5.gz").write_bytes(gzip.compress(LINE))
+    assert len(read(tmp_path, 5).skeletons) == 1
+    (tmp_path / "5.gz").write_bytes(content)
+    with pytest.raises(CorruptDataError, match=r"cannot be decoded|damaged"):
+        read(tmp_path, 5)
+
+
+@pytest.mark.parametrize("keep", [10, 40, 120, -30])
+def test_a_torn_shard_is_corrupt_data(tmp_path, keep):
+    write_precomputed_skeletons(tmp_path, dict.fromkeys(IDS, LINE), shard_bits=0)
+    (shard,) = tmp_path.glob("*.shard")
+    shard.write_bytes(shard.read_bytes()[:keep])
+    source = open_skeletons(f"precomputed://{tmp_path}")
+    with pytest.raises(CorruptDataError, match=r"cannot be decoded|damaged"):
+        source.read(np.array(IDS, dtype=np.uint64))
+    with pytest.raises(CorruptDataError, match="cannot be decoded"):
+        source.segment_ids()
 
 
 @pytest.mark.parametrize(

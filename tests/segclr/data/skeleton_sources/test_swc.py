@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from tests.segclr.data.skeleton_sources.forests import IDS, edges_of, forests, swc_text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from segclr.data.skeleton_sources import open_skeletons
 from segclr.data.skeleton_sources.source import Unit
 from segclr.data.skeleton_sources.swc import parse_swc
 from segclr.errors import MissingDataError, SkeletonError
+from tests.segclr.data.skeleton_sources.forests import IDS, edges_of, forests, swc_text
 
 NM = Unit.of(1.0)
 
@@ -78,7 +78,10 @@ def test_units_scale_places_and_radii():
         ("1 0 0 0 0 1 -1\n\n1 0 0 0 0 1 -1", "line 3: node 1 stands in line 1 already"),
         ("# a\n1 0 0 0 0 1 7", "line 2: the parent 7 of node 1 is not in the file"),
         ("1 0 0 0 0 1 1", rf"segment {IDS[2]}: .*cycle through the edge from vertex 0 to 0"),
-        ("1 0 0 0 0 1 -1\n2 0 0 0 0 1 3\n3 0 0 0 0 1 2", "cycle through the edge from vertex (1 to 2|2 to 1)"),
+        (
+            "1 0 0 0 0 1 -1\n2 0 0 0 0 1 3\n3 0 0 0 0 1 2",
+            "cycle through the edge from vertex (1 to 2|2 to 1)",
+        ),
         ("1 0 nan 0 0 1 -1", "no finite place"),
         ("1 0 inf 0 0 1 -1", "no finite place"),
         ("", r"a\.swc is empty"),
