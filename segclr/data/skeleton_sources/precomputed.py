@@ -84,6 +84,7 @@ def _read_info(folder: str) -> dict[str, Any]:
         msg = f"{folder}/info is not JSON: {error}"
         raise SkeletonError(msg) from error
     if info is None:
+        _check_access([f"{folder}/info"])
         msg = f"no precomputed skeletons at {folder}: there is no info file"
         raise MissingDataError(msg)
     if not isinstance(info, dict):
@@ -232,5 +233,5 @@ def _check_access(urls: Iterable[str]) -> None:
     """Refuse to call a file absent that the server forbids: cloud-files takes HTTP 403 for absent."""
     for url in sorted(set(urls)):
         if url.startswith("http") and requests.head(url, timeout=60).status_code in (401, 403):
-            msg = f"access to {url} is refused, so whether the skeleton exists is unknown"
+            msg = f"access to {url} is refused, so whether it exists is unknown"
             raise CorruptDataError(msg)

@@ -183,7 +183,7 @@ def test_an_absent_folder_is_missing_data(tmp_path):
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def send_head(self):
-        if self.path.endswith("/403"):
+        if self.path.endswith(("/403", "/secret/info")):
             self.send_error(403)
             return None
         return super().send_head()
@@ -210,3 +210,7 @@ def test_over_http_absent_is_absent_and_forbidden_is_an_error(tmp_path, served):
     assert (len(batch.skeletons), batch.absent.tolist()) == (1, [404])
     with pytest.raises(CorruptDataError, match="refused"):
         source.read(np.array([5, 403], dtype=np.uint64))
+    with pytest.raises(CorruptDataError, match="refused"):
+        open_skeletons(served.replace("/sk", "/secret"))
+    with pytest.raises(MissingDataError, match="no info file"):
+        open_skeletons(served.replace("/sk", "/nothing"))
