@@ -116,12 +116,38 @@ class VolumeConfig(Section):
 class SkeletonConfig(Section):
     """Where skeletons come from."""
 
-    source: Literal["kimimaro", "tissue"] = Field(
-        "kimimaro", description="kimimaro: made from the segmentation; tissue: the made tissue's own"
+    source: Literal["kimimaro", "tissue", "url"] = Field(
+        "kimimaro",
+        description="kimimaro: made from the segmentation; tissue: the made tissue's own; url: read from url",
+    )
+    url: str | None = Field(
+        None, description="of skeletons: precomputed://, swc:// (a folder), graphene:// or l2:// (CAVE)"
+    )
+    unit_nm: Positive | Size = Field(
+        1.0, description="nm of one unit of the url's coordinates; three (x, y, z) where it counts voxels"
+    )
+    segment_ids: str | None = Field(
+        None,
+        description="URL of the segments to read from url: .txt, one a line, .csv or .parquet with "
+        "segment_id; absent: all that the url lists (graphene and l2 list none)",
+    )
+    max_outside: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="a skeleton of the url with a larger share of its vertices outside its segment is "
+        "left out, and all are refused where together they have; 1: not checked",
     )
     min_segment_vx: int = Field(1000, ge=1, description="smaller segments get no skeleton (dust)")
     teasar_scale: float = Field(1.5, gt=0, description="TEASAR invalidation radius = scale * radius + const")
     teasar_const_nm: float = Field(300.0, ge=0, description="nm, see teasar_scale")
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        if (self.source == "url") != (self.url is not None):
+            msg = f"source is {self.source} and url is {self.url}: source: url and a url go together"
+            raise ValueError(msg)
+        return self
 
 
 class NodeConfig(Section):
