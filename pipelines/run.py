@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -10,6 +10,7 @@ import yaml
 from segclr import files
 from segclr._version import __version__
 from segclr.config import LabelConfig, RunConfig, VolumeConfig, digest
+from segclr.data.access import Access
 from segclr.data.volume import Volume, check_aligned, open_volume
 from segclr.errors import ConfigError, CorruptDataError, CubeError, RunMismatchError, VolumeError
 
@@ -94,21 +95,37 @@ class Run:
         )
 
     def open_volumes(self) -> tuple[Volume, Volume]:
-        """EM and segmentation on one grid.
+        """EM and segmentation on one grid; the common box of both where ``common_bounds`` is set.
 
         Raises:
             VolumeError: they cannot be opened or do not fit together.
             CubeError: the volume is smaller than a cube.
         """
         wanted = self.volume
+        shared = Access(
+            missing=wanted.missing,
+            timeout_s=wanted.timeout_s,
+            anonymous=wanted.anonymous,
+            time=wanted.time,
+            timestamp=wanted.timestamp,
+            materialization=wanted.materialization,
+        )
         em = open_volume(
-            wanted.em, voxel_size_nm=wanted.voxel_size_nm, downsample="mean" if wanted.downsample else None
+            wanted.em,
+            voxel_size_nm=wanted.voxel_size_nm,
+            downsample="mean" if wanted.downsample else None,
+            grey_range=wanted.grey_range,
+            normalize=wanted.normalize,
+            access=replace(shared, channel=wanted.em_channel),
         )
         segmentation = open_volume(
             wanted.segmentation,
             voxel_size_nm=wanted.voxel_size_nm,
             downsample="mode" if wanted.downsample else None,
+            access=replace(shared, channel=wanted.segmentation_channel),
         )
+        if wanted.common_bounds and em.bounds.intersect(segmentation.bounds).n_voxels:
+            em, segmentation = em.crop(segmentation.bounds), segmentation.crop(em.bounds)
         check_aligned(em, segmentation)
         size = self.config.cubes.size_vx
         if min(em.bounds.size) < size:
@@ -120,8 +137,9 @@ class Run:
         return em, segmentation
 
     def volume_digest(self) -> str:
-        """Digest of the volumes' metadata, an input of every stage that reads them."""
-        return digest([_facts(v) for v in self.open_volumes()])
+        """Digest of the volumes' metadata and of how they are read, an input of every stage that does."""
+        wanted = self.volume.model_dump(mode="json", exclude={"em", "segmentation", "timeout_s", "anonymous"})
+        return digest([_facts(v) for v in self.open_volumes()], wanted)
 
 
 def _facts(volume: Volume) -> list[Any]:

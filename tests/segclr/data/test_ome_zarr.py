@@ -117,19 +117,43 @@ def test_axes_are_found_by_their_names(tmp_path, segmentation, order):
 def test_several_channels_are_refused(tmp_path, segmentation):
     array = np.stack([segmentation, segmentation])
     write(tmp_path, array, multiscales((1, 10, 4, 4), axes_=axes("czyx")))
-    with pytest.raises(VolumeError, match="2 entries on axis c"):
+    with pytest.raises(VolumeError, match="2 entries on its channel axis; choose one with channel, 0 to 1"):
         opened(tmp_path).read(BoundingBox((0, 0, 0), (1, 1, 1)))
 
 
 @pytest.mark.parametrize("offset", [(0, 0, 0), (3, 5, 7), (-3, -5, -7)])
-@pytest.mark.parametrize("center", [0.0, 0.25])
+@pytest.mark.parametrize("center", [0.0, 0.5])
 def test_a_translation_of_whole_voxels_is_the_voxel_offset(tmp_path, segmentation, offset, center):
-    # a level made by halving has its voxels' centres a quarter of its voxel further on
     nm = [(o + center) * s for o, s in zip(offset[::-1], (10, 4, 4), strict=True)]
     write(tmp_path, segmentation, multiscales(translation=nm))
     volume = opened(tmp_path)
     assert volume.bounds.start == offset
     assert np.array_equal(volume.read(volume.bounds), segmentation)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 16])
+@pytest.mark.parametrize("offset", [(0, 0, 0), (5, 7, 9)])
+def test_a_coarser_level_whose_voxel_centres_are_given_lies_where_it_should(
+    tmp_path, segmentation, factor, offset
+):
+    # centres of coarse voxels, relative to those of the finest, as writers that reduce by a mean give them
+    levels = []
+    for path, f in (("1", 1), ("0", factor)):
+        size = [s * f for s in (10.0, 4.0, 4.0)]
+        shift = [(o + (f - 1) / (2 * f)) * s for o, s in zip(offset[::-1], size, strict=True)]
+        steps = [{"type": "scale", "scale": size}, {"type": "translation", "translation": shift}]
+        levels.append({"path": path, "coordinateTransformations": steps})
+    write(tmp_path, segmentation, [{"version": "0.4", "axes": axes(), "datasets": levels}])
+    volume = opened(tmp_path, (4 * factor, 4 * factor, 10 * factor))
+    assert volume.bounds.start == offset
+    assert np.array_equal(volume.read(volume.bounds), segmentation)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.3, 0.75, -0.3])
+def test_a_level_that_lies_beside_the_grid_of_whole_voxels_is_refused(tmp_path, segmentation, share):
+    write(tmp_path, segmentation, multiscales(translation=(0, 0, share * 4)))
+    with pytest.raises(VolumeError, match="not on the grid"):
+        opened(tmp_path)
 
 
 def test_a_group_without_multiscales_is_refused(tmp_path):
@@ -190,5 +214,5 @@ def test_a_damaged_chunk_is_corrupt_data(tmp_path, segmentation, damage):
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 4
     chunk.write_bytes({"half": good[: len(good) // 2], "empty": b"", "flip": bytes(flipped)}[damage])
-    with pytest.raises(CorruptDataError, match="cannot be read"):
+    with pytest.raises(CorruptDataError, match="cannot be decoded"):
         opened(tmp_path).read(BoundingBox((0, 0, 0), (4, 4, 4)))

@@ -223,7 +223,7 @@ def test_an_info_file_that_cannot_be_used_is_the_projects_error(tmp_path, text):
 def test_more_than_one_channel_is_refused(tmp_path, written):
     info = json.loads((written / "info").read_text())
     (tmp_path / "info").write_text(json.dumps({**info, "num_channels": 3}))
-    with pytest.raises(VolumeError, match="3 channels"):
+    with pytest.raises(VolumeError, match="3 entries on its channel axis; choose one with channel, 0 to 2"):
         opened(tmp_path)
 
 

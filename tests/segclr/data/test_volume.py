@@ -35,9 +35,11 @@ def test_an_array_opens_as_a_volume_at_the_origin():
     assert np.array_equal(opened.read(opened.bounds), ARRAY)
 
 
-@pytest.mark.parametrize("url", ["http://x", "/plain/path", "s3://bucket/x", "n5:///x", "", "precomputed:/x"])
+@pytest.mark.parametrize(
+    "url", ["http://x", "/plain/path", "s3://bucket/x", "hdf5:///x", "", "precomputed:/x"]
+)
 def test_an_unknown_scheme_is_refused_with_those_allowed(url):
-    with pytest.raises(VolumeError, match="precomputed:// or zarr://"):
+    with pytest.raises(VolumeError, match="precomputed://, zarr://, n5://, graphene://"):
         open_volume(url, voxel_size_nm=SIZE)
 
 
