@@ -16,7 +16,7 @@ from segclr.errors import ConfigError, CorruptDataError, CubeError, RunMismatchE
 
 __all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run", "saved_config"]
 
-_FREE_SECTIONS = ("cluster", "run")
+_FREE_KEYS = ("cluster", "run", "volume.timeout_s", "volume.anonymous")
 """Where and how fast a run is done changes nothing in its files, so these keys may differ on resume."""
 
 
@@ -207,7 +207,7 @@ def _differences(saved: Any, now: Any, path: str = "") -> list[str]:
         return [
             line
             for k, name in below
-            if name not in _FREE_SECTIONS
+            if name not in _FREE_KEYS
             for line in _differences(saved.get(k), now.get(k), name)
         ]
     return [] if saved == now else [f"{path} was {saved}, is now {now}"]

@@ -241,7 +241,9 @@ def test_public_buckets_are_read_without_credentials():
 
 
 @pytest.mark.parametrize("anonymous", [True, False])
-@pytest.mark.parametrize("url", ["gs://some-bucket/a", "s3://some-bucket/a", "https://example.org/a", "/tmp/a"])
+@pytest.mark.parametrize(
+    "url", ["gs://some-bucket/a", "s3://some-bucket/a", "https://example.org/a", "/tmp/a"]
+)
 def test_tensorstore_takes_every_description(url, anonymous):
     assert tensorstore.KvStore.Spec(kvstore_spec(url, anonymous=anonymous)).path.endswith("a/")
 
