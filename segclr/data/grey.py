@@ -40,7 +40,7 @@ def to_uint8(values: NDArray[Any], grey_range: tuple[float, float]) -> NDArray[n
 
 
 def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    scaled = np.floor((values.astype(np.float64) - low) * (255.0 / (high - low)) + 0.5)
+    scaled = np.floor((values.astype(np.float64) - low) * 255.0 / (high - low) + 0.5)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 

@@ -76,8 +76,29 @@ def test_a_segmentation_of_another_grid_or_kind_is_refused(segmentation, expecte
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.int8])
 def test_em_that_is_not_uint8_is_refused(dtype):
-    with pytest.raises(VolumeError, match="EM must be uint8"):
+    with pytest.raises(VolumeError, match=r"EM must be uint8.*volume\.grey_range"):
         check_aligned(em(dtype=dtype), em(dtype=np.uint64))
+
+
+def test_volumes_that_do_not_overlap_are_told_from_those_that_do_in_part():
+    with pytest.raises(VolumeError, match="they do not overlap"):
+        check_aligned(em(), em(offset=(6, 0, 0), dtype=np.uint64))
+    with pytest.raises(VolumeError, match=r"common_bounds: true .* \(2, 0, 0\) to \(6, 5, 4\), 66\.7%"):
+        check_aligned(em(), em(offset=(2, 0, 0), dtype=np.uint64))
+
+
+def test_a_cropped_volume_reads_the_same_within_and_zero_beyond():
+    whole = volume()
+    box = BoundingBox((8, 0, 9), (13, 2, 40))
+    cropped = whole.crop(box)
+    assert cropped.bounds == BoundingBox((10, 0, 9), (13, 2, 12))
+    assert (cropped.voxel_size_nm, cropped.dtype, cropped.url) == (SIZE, np.uint64, "memory")
+    around = cropped.bounds.grow(2)
+    want = whole.read(around)
+    beyond = np.ones(want.shape, bool)
+    beyond[cropped.bounds.slices_zyx(around.start)] = False
+    want[beyond] = 0
+    assert np.array_equal(cropped.read(around), want)
 
 
 def test_a_scale_error_is_a_lookup_error_and_a_value_error():
