@@ -7,9 +7,11 @@ times; 404 is an absent key, 401 and 403 are errors.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,9 @@ from segclr.errors import (
 __all__ = ["ByteStore", "Deadline", "absolute", "context", "forget_handles", "kvstore_spec", "translated"]
 
 _RETRIES = {"max_retries": 5, "initial_delay": "300ms", "max_delay": "10s"}
+_AHEAD = 16
+"""Values that are on their way at a time: enough to hide a server's delay, few enough to stay in memory."""
+
 _INDEX_CACHE_BYTES = 16 * 2**20
 """Shard indices that are kept; chunks themselves are not cached."""
 
@@ -44,11 +49,6 @@ class Deadline:
     def result(self, future: Any) -> Any:
         """What a tensorstore future answers; TimeoutError where time runs out before."""
         return future.result(timeout=max(0.0, self._end - time.monotonic()))
-
-    @property
-    def passed(self) -> bool:
-        """Whether no time is left."""
-        return time.monotonic() >= self._end
 
 
 def translated(error: Exception, *, what: str, timeout_s: float) -> SegclrError:
@@ -144,8 +144,8 @@ class ByteStore:
             msg = f"{self.url} cannot be opened: {str(error).splitlines()[0]}"
             raise VolumeError(msg) from error
 
-    def read_many(self, keys: Sequence[str | bytes], deadline: Deadline) -> list[bytes | None]:
-        """The values of some keys, asked for at once; None where a key is absent.
+    def read_each(self, keys: Sequence[str | bytes], deadline: Deadline) -> Iterator[bytes | None]:
+        """The values of some keys in order, a few of them on their way at a time; None where one is absent.
 
         Raises:
             AccessDeniedError: the store refuses.
@@ -154,29 +154,31 @@ class ByteStore:
             CorruptDataError: a shard's index is damaged.
         """
         handle = self._handle()
-        batch = tensorstore.Batch()
-        futures = [handle.read(key, batch=batch) for key in keys]
-        batch.submit()
-        values: list[bytes | None] = []
-        for key, future in zip(keys, futures, strict=True):
+        running = deque((key, handle.read(key)) for key in keys[:_AHEAD])
+        waiting = iter(keys[_AHEAD:])
+        while running:
+            key, future = running.popleft()
             try:
                 found = deadline.result(future)
             except (ValueError, TimeoutError) as error:
                 shown = key if isinstance(key, str) else f"chunk {int.from_bytes(key, 'big')}"
                 what = files.join(self.url, shown)
                 raise translated(error, what=what, timeout_s=deadline.timeout_s) from error
-            values.append(found.value if found.state == "value" else None)
-        return values
+            for following in itertools.islice(waiting, 1):
+                running.append((following, handle.read(following)))
+            value = found.value if found.state == "value" else None
+            del future, found  # each holds the bytes
+            yield value
 
     def read(self, key: str, deadline: Deadline) -> bytes | None:
-        """The value of one key; None where it is absent. Raises as :meth:`read_many`."""
-        return self.read_many([key], deadline)[0]
+        """The value of one key; None where it is absent. Raises as :meth:`read_each`."""
+        return next(self.read_each([key], deadline))
 
     def read_json(self, key: str, deadline: Deadline) -> dict[str, Any] | None:
         """A JSON object; None where the key is absent.
 
         Raises:
-            CorruptDataError: it is not a JSON object; else as :meth:`read_many`.
+            CorruptDataError: it is not a JSON object; else as :meth:`read_each`.
         """
         content = self.read(key, deadline)
         if content is None:

@@ -54,9 +54,6 @@ _SUFFIXES: dict[str, Callable[[bytes], bytes]] = {
 }
 """How cloud-volume names compressed chunks in local folders; servers say it in Content-Encoding instead."""
 
-_WINDOW = 64
-"""Chunks that are asked for at once."""
-
 
 @dataclass(frozen=True)
 class PrecomputedScale:
@@ -237,18 +234,17 @@ class PrecomputedSource:
         """
         deadline = Deadline(self.scale.access.timeout_s)
         values = np.empty(box.shape_zyx, dtype=self.dtype)
-        places = self._places(box)
-        while window := list(itertools.islice(places, _WINDOW)):
-            for place, content in zip(window, self._fetch(window, deadline), strict=True):
-                chunk_box = self._box(place)
-                part = chunk_box.intersect(box)
-                target = part.slices_zyx(box.start)
-                if content is None:
-                    self.missing.note(self.url, _name(chunk_box))
-                    values[target] = 0
-                else:
-                    chunk = self._decode(content, place, chunk_box, deadline)
-                    values[target] = chunk[part.slices_zyx(chunk_box.start)]
+        places = list(self._places(box))
+        for place, content in zip(places, self._fetch(places, deadline), strict=True):
+            chunk_box = self._box(place)
+            part = chunk_box.intersect(box)
+            target = part.slices_zyx(box.start)
+            if content is None:
+                self.missing.note(self.url, _name(chunk_box))
+                values[target] = 0
+            else:
+                chunk = self._decode(content, place, chunk_box, deadline)
+                values[target] = chunk[part.slices_zyx(chunk_box.start)]
         return values
 
     def _places(self, box: BoundingBox) -> Iterator[Triple]:
@@ -267,24 +263,20 @@ class PrecomputedSource:
         stop = [a + s for a, s in zip(start, self.chunk_size_vx, strict=True)]
         return BoundingBox(start, stop).intersect(self.bounds)  # type: ignore[arg-type]
 
-    def _fetch(self, places: Sequence[Triple], deadline: Deadline) -> list[tuple[str, bytes] | None]:
-        """Suffix and content of some chunks; None where a chunk is absent."""
+    def _fetch(self, places: Sequence[Triple], deadline: Deadline) -> Iterator[tuple[str, bytes] | None]:
+        """Suffix and content of some chunks, in order; None where a chunk is absent."""
         scale = self.scale
         store = ByteStore(scale.folder, scale.access.anonymous, scale.sharding)
         if scale.sharding is not None:
-            grid = [-(-n // s) for n, s in zip(self.bounds.size, self.chunk_size_vx, strict=True)]
-            codes = [compressed_morton_code(p, (grid[0], grid[1], grid[2])) for p in places]
-            contents = store.read_many([code.to_bytes(8, "big") for code in codes], deadline)
-            return [None if c is None else ("", c) for c in contents]
-        names = [_name(self._box(p)) for p in places]
-        found: list[tuple[str, bytes] | None] = [None] * len(names)
-        for suffix in _SUFFIXES if files.is_local(scale.folder) else [""]:
-            rows = [i for i, value in enumerate(found) if value is None]
-            for i, content in zip(
-                rows, store.read_many([names[i] + suffix for i in rows], deadline), strict=True
-            ):
-                found[i] = None if content is None else (suffix, content)
-        return found
+            x, y, z = (-(-n // s) for n, s in zip(self.bounds.size, self.chunk_size_vx, strict=True))
+            keys: list[Any] = [compressed_morton_code(p, (x, y, z)).to_bytes(8, "big") for p in places]
+        else:
+            keys = [_name(self._box(p)) for p in places]
+            if files.is_local(scale.folder):
+                yield from _fetch_local(store, keys, deadline)
+                return
+        for content in store.read_each(keys, deadline):
+            yield None if content is None else ("", content)
 
     def _decode(
         self, content: tuple[str, bytes], place: Triple, box: BoundingBox, deadline: Deadline
@@ -293,7 +285,7 @@ class PrecomputedSource:
         try:
             return self._decode_once(content, box)
         except _UNDECODABLE:
-            again = self._fetch([place], deadline)[0]
+            again = next(self._fetch([place], deadline))
         try:
             if again is None:
                 msg = "it is there and then it is not"
@@ -324,6 +316,24 @@ class PrecomputedSource:
             msg = f"it holds {values.shape} voxels (x, y, z, channel), {shape} are needed"
             raise ValueError(msg)
         return values[..., self.channel].T
+
+
+def _fetch_local(
+    store: ByteStore, names: Sequence[str], deadline: Deadline
+) -> Iterator[tuple[str, bytes] | None]:
+    """Suffix and content of each chunk file; one writer gives all the same suffix, so that is tried first."""
+
+    def search(name: str, suffixes: Sequence[str]) -> tuple[str, bytes] | None:
+        contents = ((suffix, store.read(name + suffix, deadline)) for suffix in suffixes)
+        return next(((suffix, content) for suffix, content in contents if content is not None), None)
+
+    first = search(names[0], list(_SUFFIXES))
+    yield first
+    suffix = first[0] if first else ""
+    others = [s for s in _SUFFIXES if s != suffix]
+    contents = store.read_each([name + suffix for name in names[1:]], deadline)
+    for name, content in zip(names[1:], contents, strict=True):
+        yield search(name, others) if content is None else (suffix, content)
 
 
 def _name(box: BoundingBox) -> str:
