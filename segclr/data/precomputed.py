@@ -46,11 +46,22 @@ _UNDECODABLE = (
 )
 """What the codecs raise for a torn or altered chunk; they share no base."""
 
+
+def _zstd(content: bytes) -> bytes:
+    """Content of a whole frame, whose size need not stand in it."""
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    data: bytes = decompressor.decompress(content)
+    if not decompressor.eof:
+        msg = "its zstd frame is cut off"
+        raise ValueError(msg)
+    return data
+
+
 _SUFFIXES: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": lambda content: bytes(deflate.gzip_decompress(content)),
     ".br": brotli.decompress,
-    ".zstd": lambda content: zstandard.ZstdDecompressor().decompressobj().decompress(content),
+    ".zstd": _zstd,
 }
 """How cloud-volume names compressed chunks in local folders; servers say it in Content-Encoding instead."""
 
