@@ -34,7 +34,6 @@ from segclr.classify import (
 from segclr.config import Metric, digest
 from segclr.data.lookup import values_at
 from segclr.data.nodes import NodeTable
-from segclr.data.volume import open_volume
 from segclr.errors import ConfigError, LabelError, MissingDataError
 from segclr.store.embeddings import EmbeddingTable
 from segclr.store.parquet import write_columns
@@ -177,11 +176,7 @@ def _cell_type_labels(run: Run, segment_ids: NDArray[np.uint64]) -> Labels:
 def _compartments(run: Run) -> Labels:
     """Class of each node from the label volume; values without a name are left unlabelled."""
     labels, nodes = run.labels, read_nodes(run)
-    if labels.compartments is None:
-        msg = "the run has no labels.compartments"
-        raise ConfigError(msg)
-    volume = open_volume(labels.compartments, voxel_size_nm=run.volume.voxel_size_nm)
-    values = values_at(volume, nodes.points_nm)
+    values = values_at(run.open_compartments(), nodes.points_nm)
     names: NDArray[Any] = np.array([labels.compartment_names.get(int(v), "") for v in values], dtype=str)
     named = names != ""
     if not named.any():

@@ -10,7 +10,6 @@ from pipelines.embed import check_complete
 from pipelines.pairs import cell_types
 from pipelines.run import TRAINED, UNTRAINED, Run, open_run
 from segclr.config import RunConfig
-from segclr.data.volume import open_volume
 from segclr.errors import ConfigError
 
 __all__ = ["STAGES", "run_all", "run_one"]
@@ -138,7 +137,7 @@ def _check_device(config: RunConfig) -> None:
 def _check_labels(run: Run) -> None:
     """Open what the last stages need before the first one begins."""
     if run.config.labels.compartments is not None:
-        open_volume(run.config.labels.compartments, voxel_size_nm=run.volume.voxel_size_nm)
+        run.open_compartments()
     if run.config.labels.cell_types is not None:
         cell_types(run)
 

@@ -105,12 +105,53 @@ class TissueConfig(Section):
 class VolumeConfig(Section):
     """The EM volume and the draft segmentation."""
 
-    em: str = Field(description="URL of the EM: precomputed:// or zarr:// (OME-Zarr)")
-    segmentation: str = Field(description="URL of the segmentation, same schemes")
+    em: str = Field(description="URL of the EM: precomputed://, zarr:// (OME-Zarr) or n5://")
+    segmentation: str = Field(description="URL of the segmentation, same schemes or graphene://")
     voxel_size_nm: Size = Field(description="nm (x, y, z) at which cubes are cut")
     downsample: bool = Field(
         default=False, description="average EM and take the mode of labels where that size is not stored"
     )
+    common_bounds: bool = Field(
+        default=False, description="where EM and segmentation cover different boxes, work on the common one"
+    )
+    missing: Literal["error", "background"] = Field(
+        "error", description="a chunk that is not stored: stop, or read 0 and count it"
+    )
+    timeout_s: Annotated[float, FREE] = Field(
+        300.0, gt=0, description="deadline of each read, its retries included"
+    )
+    anonymous: Annotated[bool, FREE] = Field(
+        default=True, description="read gs:// and s3:// without credentials (public buckets)"
+    )
+    grey_range: tuple[float, float] | None = Field(
+        None, description="stored EM values that become 0 and 255; needed where EM is not uint8"
+    )
+    normalize: Literal["clahe", "zscore"] | None = Field(
+        None, description="even out EM's local contrast, section by section over tiles of 128 x 128 voxels"
+    )
+    em_channel: int | None = Field(None, ge=0, description="channel of the EM, where it has several")
+    segmentation_channel: int | None = Field(
+        None, ge=0, description="channel of the segmentation, where it has several"
+    )
+    time: int | None = Field(None, ge=0, description="time point of both, where they have several")
+    timestamp: str | None = Field(
+        None, description="moment of a graphene segmentation, ISO 8601, UTC where no zone is given"
+    )
+    materialization: str | None = Field(
+        None, description="of a graphene segmentation instead: datastack/version (extra cave)"
+    )
+
+    @model_validator(mode="after")
+    def _check_volumes(self) -> Self:
+        if self.em.rstrip("/") == self.segmentation.rstrip("/") and (
+            self.em_channel == self.segmentation_channel
+        ):
+            msg = f"em and segmentation are the same volume, {self.em}; they must be two"
+            raise ValueError(msg)
+        if self.grey_range is not None and not self.grey_range[0] < self.grey_range[1]:
+            msg = f"grey_range must be two numbers, the lower first, got {list(self.grey_range)}"
+            raise ValueError(msg)
+        return self
 
 
 class SkeletonConfig(Section):

@@ -180,3 +180,25 @@ def test_digests_are_equal_for_equal_values_only():
     different = [digest(TrainConfig()), digest(TrainConfig(steps=7)), digest(TrainConfig(), 3), digest()]
     assert len({*different, digest(EncoderConfig())}) == 5
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("volume.missing=zero", "volume.missing"),
+        ("volume.timeout_s=0", "volume.timeout_s"),
+        ("volume.normalize=minmax", "volume.normalize"),
+        ("volume.grey_range=[5, 5]", "volume"),
+        ("volume.em_channel=-1", "volume.em_channel"),
+        ("volume.segmentation=precomputed://em/", "volume"),
+    ],
+)
+def test_what_no_volume_can_be_read_by_is_refused_with_its_key(tmp_path, override, key):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "name: t\nrun: runs/t\nvolume: {em: 'precomputed://em', segmentation: 'precomputed://seg', "
+        "voxel_size_nm: [8, 8, 40]}\n"
+    )
+    assert load_config(str(path)).volume.missing == "error"
+    with pytest.raises(ConfigError, match=f"{key}:"):
+        load_config(str(path), [override])
