@@ -5,9 +5,9 @@
 Nodes: ``smooth`` is left out on both sides; the baseline walks every skeleton vertex by vertex in Python,
 as one would write it first, and places the same nodes (checked). Pairs: the baseline runs networkx's Dijkstra
 from each anchor up to the longest distance, and draws from what it finds, from the same distribution; it is
-timed on as many pairs as it makes in a quarter of a minute. Skeletons are random trees of the size of real ones, or a
-table of vertices of real ones. Times are processor time. Each giant tree is measured in a process of its own,
-for its peak memory.
+timed on as many pairs as it makes in 15 s, its graphs ready. Skeletons are random trees of the size of real
+ones, or a table of vertices of real ones. Times are processor time. Each giant tree is measured in a process
+of its own, for its peak memory (before the baseline's).
 """
 
 from __future__ import annotations
