@@ -72,7 +72,7 @@ def same(one, other):
     )
 
 
-def test_blockwise_equals_whole_for_nodes_and_pairs(volumes, skeletons, tmp_path):
+def test_blockwise_equals_whole_for_nodes_and_pairs(volumes, skeletons, tmp_path, monkeypatch):
     made = {}
     settings = [
         ("whole", {"block_vx": [512, 512, 512], "n_shards": 1}, None),
@@ -88,6 +88,7 @@ def test_blockwise_equals_whole_for_nodes_and_pairs(volumes, skeletons, tmp_path
         run = tmp_path / name
         shutil.copytree(skeletons, run)
         order = np.random.default_rng(number)
+        monkeypatch.setattr("pipelines.pairs._NODES_AT_ONCE", 1 << 20 if name == "whole" else 60)
         do(config_of(volumes, run, cluster=cluster, **nodes), ["nodes", "pairs"], order)
         made[name] = tables(run)
     nodes, pairs, segments = made["whole"]
