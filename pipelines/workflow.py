@@ -30,14 +30,19 @@ def _tissue(run: Run) -> Steps:
 
 
 def _nodes(run: Run) -> Steps:
-    from pipelines.nodes import nodes_stage
+    from pipelines.nodes import check_nodes, nodes_stage, place_stage, snap_stage
 
+    yield place_stage(run)
+    yield snap_stage(run)
     yield nodes_stage(run)
+    check_nodes(run)
 
 
 def _pairs(run: Run) -> Steps:
-    from pipelines.pairs import pairs_stage
+    from pipelines.pairs import draw_stage, pairs_stage, segments_stage
 
+    yield segments_stage(run)
+    yield draw_stage(run)
     yield pairs_stage(run)
 
 

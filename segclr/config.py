@@ -5,6 +5,7 @@ Units stand in the keys' names; every default is stated here and nowhere else.
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Annotated, Any, Literal, Self
 
@@ -50,6 +51,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Edge = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive, Positive]
+Point = tuple[float, float, float]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Metric = Literal["euclidean", "path"]
 
@@ -195,11 +197,38 @@ class NodeConfig(Section):
     """Places on the skeletons that get an embedding."""
 
     spacing_nm: float = Field(1500.0, gt=0, description="nm of path between neighbouring nodes")
+    smooth_nm: float = Field(
+        500.0,
+        ge=0,
+        description="nm of path over which a skeleton is averaged first: paths from voxel to voxel zigzag",
+    )
     snap_nm: float = Field(
         500.0,
         ge=0,
         description="a node outside its segment moves to its nearest voxel within this, else dropped",
     )
+    soma_radius_nm: float | None = Field(
+        None, gt=0, description="nodes of this radius or more are flagged as soma; null: no such column"
+    )
+    min_cable_nm: float = Field(0.0, ge=0, description="segments with less cable get no nodes")
+    box_nm: tuple[Point, Point] | None = Field(
+        None, description="first and last corner (x, y, z) of the half-open box that nodes are kept in"
+    )
+    ids: str | None = Field(
+        None, description="URL of the segments to take: .txt, one id a line, or .csv, .parquet: segment_id"
+    )
+    block_vx: tuple[Edge, Edge, Edge] = Field(
+        (512, 512, 512), description="voxels (x, y, z) of a block of work"
+    )
+    n_shards: int = Field(4, ge=1, description="files of nodes, by segment id")
+
+    @field_validator("box_nm")
+    @classmethod
+    def _check_box(cls, value: tuple[Point, Point] | None) -> tuple[Point, Point] | None:
+        if value is not None and any(a >= b for a, b in zip(*value, strict=True)):
+            msg = "the first corner must be below the last on every axis"
+            raise ValueError(msg)
+        return value
 
 
 class PairConfig(Section):
@@ -209,8 +238,12 @@ class PairConfig(Section):
         150_000.0, gt=0, description="longest path between the two nodes (open in the paper: a choice)"
     )
     min_distance_nm: float = Field(0.0, ge=0, description="shortest path between the two nodes")
-    n_bins: int = Field(
-        4, ge=1, description="bins of equal width over the distance, drawn with equal probability"
+    n_bins: int = Field(4, ge=1, description="bins of equal width, where no edges are given")
+    bin_edges_nm: tuple[float, ...] | None = Field(
+        None, description="edges of bins between the shortest and the longest path; null: n_bins"
+    )
+    bin_weights: tuple[NotNegative, ...] | None = Field(
+        None, description="a bin is drawn by its weight; null: all alike"
     )
     n_pairs: int = Field(10_000, ge=1, description="pairs drawn over all segments")
     length_power: float = Field(
@@ -218,11 +251,32 @@ class PairConfig(Section):
     )
     held_out: float = Field(0.33, gt=0, lt=1, description="share of the segments kept from training")
 
+    @property
+    def edges_nm(self) -> tuple[float, ...]:
+        """Edges of all bins, the shortest and the longest distance included."""
+        low, high = self.min_distance_nm, self.max_distance_nm
+        inner = self.bin_edges_nm
+        if inner is None:
+            inner = tuple(low + (high - low) * i / self.n_bins for i in range(1, self.n_bins))
+        return (low, *inner, high)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each bin."""
+        return self.bin_weights or (1.0,) * (len(self.edges_nm) - 1)
+
     @model_validator(mode="after")
-    def _check_distances(self) -> Self:
-        if self.min_distance_nm >= self.max_distance_nm:
-            low, high = self.min_distance_nm, self.max_distance_nm
+    def _check_bins(self) -> Self:
+        low, high = self.min_distance_nm, self.max_distance_nm
+        if low >= high:
             msg = f"min_distance_nm {low:g} must be below max_distance_nm {high:g}"
+            raise ValueError(msg)
+        edges = self.edges_nm
+        if any(a >= b for a, b in itertools.pairwise(edges)):
+            msg = f"bin_edges_nm must ascend from above {low:g} to below {high:g}, got {self.bin_edges_nm}"
+            raise ValueError(msg)
+        if len(self.weights) != len(edges) - 1 or not sum(self.weights) > 0:
+            msg = f"bin_weights must be {len(edges) - 1}, one a bin, not all 0; got {self.bin_weights}"
             raise ValueError(msg)
         return self
 
