@@ -1,7 +1,7 @@
 """Stage ``skeletonize`` for ``skeletons.source: url``: skeletons read from elsewhere, shard by shard.
 
-Shards are those of the embeddings (the same hash of the segment id, ``embed.n_shards``). Beside each vertex
-table stands a list of the segments that have none, and why.
+There are ``skeletons.n_shards`` shards, by the hash that also divides embeddings. Beside each vertex table
+stands a list of the segments that have none, and why.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def import_skeletons_stage(run: Run) -> Stage:
     """
     _segment_ids.cache_clear()  # a list opened anew is read anew: it may have been written again since
     _check_source(run)
-    n_shards = run.config.embed.n_shards
+    n_shards = run.config.skeletons.n_shards
     inputs = {
         "volume": run.volume_digest(),
         "skeletons": digest(run.config.skeletons),
@@ -79,7 +79,7 @@ def _check_source(run: Run) -> None:
 def _import(run: Run, part: str) -> Outcome:
     config = run.config.skeletons
     ids = _segment_ids(config)
-    mine = ids[shard_of(ids, n_shards=run.config.embed.n_shards) == int(part.split("-")[1])]
+    mine = ids[shard_of(ids, n_shards=run.config.skeletons.n_shards) == int(part.split("-")[1])]
     batch = open_skeletons(str(config.url), unit_nm=config.unit_nm).read(mine)
     shares = np.zeros(len(batch.skeletons))
     if config.max_outside < 1:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
 from pipelines.records import Outcome, stage_digest
-from pipelines.run import Run
+from pipelines.run import Run, missing_chunks
 from pipelines.segment_ids import read_segment_ids
 from segclr import files
 from segclr.config import digest
@@ -135,6 +135,7 @@ def _snap(run: Run, part: str) -> Outcome:
     shards = shard_of(nodes.segment_ids, n_shards=run.config.nodes.n_shards)
     write_buckets(run.path(name), {**columns, "lost": snapped.lost}, shards)
     counts = {"moved": int(snapped.moved.sum()), "lost": int(snapped.lost.sum())}
+    counts |= missing_chunks(segmentation)
     return Outcome((name,), rows=len(nodes), counts=counts)
 
 

@@ -18,9 +18,25 @@ Steps = Iterator[Stage]
 
 
 def _skeletons(run: Run) -> Steps:
-    from pipelines.skeletonize import skeletonize_stage
+    if run.config.skeletons.source == "url":
+        from pipelines.import_skeletons import import_skeletons_stage
 
+        yield import_skeletons_stage(run)
+        return
+    from pipelines.skeletonize import (
+        census_stage,
+        fragments_stage,
+        precomputed_stage,
+        sizes_stage,
+        skeletonize_stage,
+    )
+
+    yield census_stage(run)
+    yield sizes_stage(run)
+    yield fragments_stage(run)
     yield skeletonize_stage(run)
+    if run.config.skeletons.precomputed != "none":
+        yield precomputed_stage(run)
 
 
 def _tissue(run: Run) -> Steps:

@@ -184,6 +184,13 @@ class SkeletonConfig(Section):
     min_segment_vx: int = Field(1000, ge=1, description="smaller segments get no skeleton (dust)")
     teasar_scale: float = Field(1.5, gt=0, description="TEASAR invalidation radius = scale * radius + const")
     teasar_const_nm: float = Field(300.0, ge=0, description="nm, see teasar_scale")
+    block_vx: tuple[Edge, Edge, Edge] = Field(
+        (512, 512, 256), description="voxels (x, y, z) skeletonized at once; 40 bytes of memory each"
+    )
+    n_shards: int = Field(4, ge=1, description="files the skeletons are divided into, by segment id")
+    precomputed: Literal["none", "unsharded", "sharded"] = Field(
+        "sharded", description="also written for Neuroglancer: not, one file a segment, or few large files"
+    )
 
     @model_validator(mode="after")
     def _check_url(self) -> Self:
@@ -417,6 +424,7 @@ class ClusterConfig(Section):
     memory_gb: float = Field(3.0, gt=0, description="limit of one worker")
     address: str | None = Field(None, description="of a running scheduler, with kind: scheduler")
     retries: int = Field(2, ge=0, description="times a failed part is tried again before it is set aside")
+    block_time_s: float = Field(3600.0, gt=0, description="s for the skeletons of one block; then it fails")
 
 
 class RateConfig(Section):
