@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pipelines.aggregate import read_aggregated, settings
 from pipelines.blocks import Stage
 from pipelines.features import read_features
+from pipelines.labels import cell_types, check_split, labels_digest
 from pipelines.nodes import read_nodes
-from pipelines.pairs import cell_types, held_out_segments, labels_digest
+from pipelines.pairs import held_out_segments
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run
 from segclr import files
@@ -65,6 +66,7 @@ def encoders_of(run: Run) -> list[EmbeddingSet]:
 
 def evaluate_stage(run: Run) -> Stage:
     """One part for each task."""
+    check_split(run, held_out_segments(run))
     inputs = {
         which.stage("aggregate"): stage_digest(run.url, which.stage("aggregate"))
         for which in encoders_of(run)
@@ -196,6 +198,7 @@ def fit_classifier(run: Run, task: str, *, metric: Metric, radius_um: float) -> 
         MissingDataError: the run has no embeddings yet.
     """
     _check_setting(run, task, metric, radius_um)
+    check_split(run, held_out_segments(run))
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     joined, split = _labelled(run, task, table)
     rows = joined.rows[split.train]

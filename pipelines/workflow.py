@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pipelines.blocks import Stage, run_stage
 from pipelines.cluster import Executors
 from pipelines.embed import check_complete
-from pipelines.pairs import cell_types
+from pipelines.labels import check_labels
 from pipelines.run import TRAINED, UNTRAINED, Run, open_run
 from segclr.config import RunConfig
 from segclr.errors import ConfigError
@@ -149,18 +149,10 @@ def run_one(config: RunConfig, command: str) -> Run:
 
 def _check_device(config: RunConfig) -> None:
     """Refuse a device that is not here, where the work is done here."""
-    if config.embed.device.startswith("cuda") and config.cluster.kind in ("none", "local"):
+    if config.embed.device not in ("auto", "cpu") and config.cluster.kind in ("none", "local"):
         from segclr.model import resolve_device
 
         resolve_device(config.embed.device)
-
-
-def _check_labels(run: Run) -> None:
-    """Open what the last stages need before the first one begins."""
-    if run.config.labels.compartments is not None:
-        run.open_compartments()
-    if run.config.labels.cell_types is not None:
-        cell_types(run)
 
 
 def _check_skeletons(config: RunConfig, commands: list[str]) -> None:
@@ -177,7 +169,7 @@ def _run(config: RunConfig, commands: list[str]) -> Run:
     _check_skeletons(config, commands)
     _check_device(config)
     run = open_run(config)
-    _check_labels(run)
+    check_labels(run)
     with Executors(config.cluster) as executors:
         for command in commands:
             for stage in STAGES[command](run):

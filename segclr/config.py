@@ -396,6 +396,13 @@ class LabelConfig(Section):
         description="Parquet, CSV or folder of Parquet: segment_id, cell_type, split (train/test) if known",
     )
 
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if self.compartments is not None and not self.compartment_names:
+            msg = "compartments needs compartment_names, such as {1: axon, 2: dendrite}"
+            raise ValueError(msg)
+        return self
+
 
 class EvaluateConfig(Section):
     """What the run is judged by."""
@@ -523,11 +530,15 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that comes twice, where YAML's own loader silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                msg = f"the key {key} comes twice"
-                raise yaml.constructor.ConstructorError(None, None, msg, node.value[i][0].start_mark)
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                msg = f"line {key_node.start_mark.line + 1}: the key {key} comes twice"
+                raise ConfigError(msg)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -545,6 +556,9 @@ def load_config(url: str, overrides: list[str] | None = None) -> RunConfig:
         raise ConfigError(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f"{url} is not YAML: {error}"
+        raise ConfigError(msg) from error
+    except ConfigError as error:
+        msg = f"{url}, {error}"
         raise ConfigError(msg) from error
     if not isinstance(tree, dict):
         msg = f"{url} must hold keys and values, got {type(tree).__name__}"
