@@ -23,6 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
+from pipelines.nodes import place_nodes
 from segclr import files
 from segclr.config import (
     EncoderConfig,
@@ -32,12 +33,14 @@ from segclr.config import (
     TissueConfig,
     load_config,
 )
+from segclr.data.clip import drop_nodes
 from segclr.data.cubes import cut_cubes, read_block
 from segclr.data.neuropil import create_volumes, make_block, volume_urls, write_block
-from segclr.data.nodes import NodeTable, resample
-from segclr.data.pairs import sample_pairs
+from segclr.data.node_facts import cable_table
+from segclr.data.nodes import NodeTable
+from segclr.data.pairs import allot_pairs, draw_pairs
 from segclr.data.skeletonize import skeletonize_array
-from segclr.data.snap import snap_to_segments
+from segclr.data.snap import snap_points
 from segclr.data.volume import ArraySource, Volume, open_volume
 from segclr.model.encoder import Encoder
 from segclr.model.flops import gflop_per_cube
@@ -78,14 +81,21 @@ def measure_volume(config, folder):
     node_config = NodeConfig()
 
     def place():
-        nodes = NodeTable.concatenate(resample(s, spacing_nm=node_config.spacing_nm) for s in skeletons)
-        return snap_to_segments(nodes, segmentation, reach_nm=node_config.snap_nm).nodes
+        nodes = NodeTable.concatenate(place_nodes(s, node_config) for s in skeletons)
+        reach_nm = node_config.snap_nm
+        snapped = snap_points(nodes.points_nm, nodes.segment_ids, segmentation, reach_nm=reach_nm)
+        return drop_nodes(replace(nodes, points_nm=snapped.points_nm), snapped.lost)
 
     _, snap_read_s = core_seconds(lambda: segmentation.read(segmentation.bounds))
     nodes, nodes_s = core_seconds(place)
-    pairs, pairs_s = core_seconds(
-        lambda: sample_pairs(nodes, PairConfig(n_pairs=5000, max_distance_nm=6000), held_out=set(), seed=0)
-    )
+
+    def draw():
+        config = PairConfig(n_pairs=5000, max_distance_nm=6000)
+        n_pairs = allot_pairs(cable_table(nodes)["cable_nm"], config)
+        held_out = np.zeros(len(n_pairs), dtype=bool)
+        return draw_pairs(nodes, config, n_pairs=n_pairs, held_out=held_out, seed=0)
+
+    pairs, pairs_s = core_seconds(draw)
     mvoxel = labels.size / 1e6
     rates = {
         "read_mb_per_s": n_bytes / 1e6 / read_s,

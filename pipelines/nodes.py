@@ -19,7 +19,7 @@ from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
 from pipelines.segment_ids import read_segment_ids
 from segclr import files
-from segclr.config import digest
+from segclr.config import NodeConfig, digest
 from segclr.data.clip import clip_to_box, drop_nodes
 from segclr.data.cubes import block_of_voxels
 from segclr.data.node_facts import cable_table, node_facts
@@ -40,6 +40,7 @@ __all__ = [
     "check_nodes",
     "node_shards",
     "nodes_stage",
+    "place_nodes",
     "place_stage",
     "read_nodes",
     "snap_stage",
@@ -69,6 +70,11 @@ def _wanted_ids(run: Run) -> NDArray[np.uint64] | None:
     return None if run.config.nodes.ids is None else read_segment_ids(run.config.nodes.ids)
 
 
+def place_nodes(skeleton: Skeleton, config: NodeConfig) -> NodeTable:
+    """Nodes at the configured spacing along a skeleton, which is smoothed first."""
+    return resample(smooth(skeleton, window_nm=config.smooth_nm), spacing_nm=config.spacing_nm)
+
+
 def _place(run: Run, part: str) -> Outcome:
     vertices = NodeTable.from_columns(read_columns(files.join(run.skeletons_folder, f"{part}.parquet")))
     config, ids = run.config.nodes, _wanted_ids(run)
@@ -84,8 +90,7 @@ def _place(run: Run, part: str) -> Outcome:
             counts["segments_too_short"] += 1
         else:
             counts["segments"] += 1
-            smoothed = smooth(skeleton, window_nm=config.smooth_nm)
-            tables.append(resample(smoothed, spacing_nm=config.spacing_nm))
+            tables.append(place_nodes(skeleton, config))
     nodes = NodeTable.concatenate(tables)
     if config.box_nm is not None:
         placed, nodes = len(nodes), clip_to_box(nodes, *config.box_nm)

@@ -53,6 +53,7 @@ def _allot(run: Run, _part: str) -> Outcome:
     columns = read_folder(run.path(CABLES))
     columns = {k: v[np.argsort(columns["segment_id"])] for k, v in columns.items()}
     ids = columns["segment_id"]
+    absent = _labels_without_nodes(run, ids)
     held_out = _hold_out(run, ids)
     n_pairs = allot_pairs(columns["cable_nm"], run.config.pairs)
     side = np.where(held_out, "held_out", "train").astype(object)
@@ -64,15 +65,24 @@ def _allot(run: Run, _part: str) -> Outcome:
     write_columns(
         run.path(ALLOTMENT), {"segment_id": ids[some], "n_pairs": n_pairs[some], "held_out": held_out[some]}
     )
-    counts = {"held_out_segments": int(held_out.sum())}
-    table = cell_types(run)
-    if table is not None:
-        absent = ~np.isin(table["segment_id"].to_numpy(), ids)
-        counts["labels_of_segments_without_nodes"] = int(absent.sum())
-        if absent.all():
-            msg = f"none of the {len(table)} segments of {run.labels.cell_types} has a node in this volume"
-            raise LabelError(msg)
+    counts = {"held_out_segments": int(held_out.sum()), **absent}
     return Outcome(("segments.parquet", ALLOTMENT), rows=len(ids), counts=counts)
+
+
+def _labels_without_nodes(run: Run, ids: NDArray[np.uint64]) -> dict[str, int]:
+    """How many rows of the table of cell types name a segment that has no node.
+
+    Raises:
+        LabelError: all do.
+    """
+    table = cell_types(run)
+    if table is None:
+        return {}
+    n_absent = int((~np.isin(table["segment_id"].to_numpy(), ids)).sum())
+    if n_absent == len(table):
+        msg = f"none of the {n_absent} segments of {run.labels.cell_types} has a node in this volume"
+        raise LabelError(msg)
+    return {"labels_of_segments_without_nodes": n_absent}
 
 
 def _hold_out(run: Run, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from pipelines.nodes import place_nodes
 from pipelines.packaged import packaged_rates
 from pipelines.run import Run
 from segclr import files
 from segclr._version import __version__
-from segclr.config import RunConfig, TissueConfig
-from segclr.data.nodes import NodeTable, resample
+from segclr.config import NodeConfig, RunConfig, TissueConfig
+from segclr.data.nodes import NodeTable
 from segclr.data.skeleton import Skeleton, edge_lengths_nm
 from segclr.data.skeletonize import skeletonize_array
 from segclr.data.volume import Volume
@@ -177,7 +178,7 @@ def sample_blocks(run: Run, boxes: list[BoundingBox]) -> list[BlockSample]:
     if run.config.skeletons.source == "tissue":
         stored = list(_stored(run))
         around = lambda _box: stored  # noqa: E731
-    return [_count(around(box), box, segmentation, spacing_nm=run.config.nodes.spacing_nm) for box in boxes]
+    return [_count(around(box), box, segmentation, nodes=run.config.nodes) for box in boxes]
 
 
 def _made(run: Run, segmentation: Volume, box: BoundingBox) -> Skeletons:
@@ -199,7 +200,7 @@ def _stored(run: Run) -> Skeletons:
         yield Skeleton(segment_id, vertices.points_nm[rows], vertices.parents[rows], vertices.radii_nm[rows])
 
 
-def _count(skeletons: Skeletons, box: BoundingBox, volume: Volume, *, spacing_nm: float) -> BlockSample:
+def _count(skeletons: Skeletons, box: BoundingBox, volume: Volume, *, nodes: NodeConfig) -> BlockSample:
     def inside(points_nm: NDArray[Any]) -> NDArray[np.bool_]:
         return box.contains(voxels_of_points(points_nm, volume.voxel_size_nm))
 
@@ -212,7 +213,7 @@ def _count(skeletons: Skeletons, box: BoundingBox, volume: Volume, *, spacing_nm
         n_trees += float((1 - degree[inside(points)] / 2).sum())
         middle = (points[child] + points[parents[child]]) / 2
         cable_nm += float(edge_lengths_nm(points, parents)[child][inside(middle)].sum())
-        n_nodes += int(inside(resample(skeleton, spacing_nm=spacing_nm).points_nm).sum())
+        n_nodes += int(inside(place_nodes(skeleton, nodes).points_nm).sum())
     return BlockSample(box.n_voxels, cable_nm / 1000, n_trees, n_nodes)
 
 

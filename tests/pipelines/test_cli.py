@@ -144,7 +144,7 @@ def test_an_edited_label_table_is_another_input(config_file, tmp_path):
     config = config_file(labels={"cell_types": str(table)})
     for stage in ("skeletonize", "nodes", "pairs"):
         assert segclr(stage, "--config", str(config)).returncode == 0
-    table.write_text(table.read_text().replace(",b", ",a"))
+    table.write_text(table.read_text().replace(",b", ",c"))
     refused(segclr("pairs", "--config", str(config)), 2, "labels")
 
 
@@ -174,7 +174,8 @@ def test_validate_of_a_run_without_records_fails(finished_run, tmp_path):
 def test_wrong_labels_are_told_before_the_first_stage_and_do_not_lock_the_folder(config_file, tmp_path):
     bad = config_file(labels={"cell_types": str(tmp_path / "none.csv")})
     refused(segclr("run", str(bad)), 1, "none.csv")
-    bad = config_file(labels={"compartments": f"precomputed://file://{tmp_path}/none"})
+    nowhere = {"compartments": f"precomputed://file://{tmp_path}/none", "compartment_names": {1: "axon"}}
+    bad = config_file(labels=nowhere)
     refused(segclr("skeletonize", "--config", str(bad)), 1, "no precomputed volume")
     assert not (tmp_path / "run" / "records").exists()
 
@@ -224,7 +225,7 @@ def test_tissue_brings_its_own_skeletons():
 def test_a_damaged_record_is_redone(finished_run, volumes, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config_tree(volumes, tmp_path / "run")))
-    record = tmp_path / "run" / "records" / "nodes" / "volume.json"
+    record = sorted((tmp_path / "run" / "records" / "nodes").glob("*.json"))[0]
     before = record.read_text()
     record.write_text('{"inputs": {}, "files": {}, "rows": 0, "counts": {}}')
     assert segclr("nodes", "--config", str(tmp_path / "config.yaml")).returncode == 0
@@ -274,7 +275,8 @@ def test_a_table_that_calls_trained_segments_test_is_refused(finished_run, volum
         for n, (i, side) in enumerate(zip(sides["segment_id"].tolist(), sides["split"], strict=True))
     ]
     (tmp_path / "types.csv").write_text("segment_id,cell_type,split\n" + "\n".join(rows) + "\n")
-    tree = config_tree(volumes, finished_run) | {"labels": {"cell_types": str(tmp_path / "types.csv")}}
+    shutil.copytree(finished_run, tmp_path / "run")
+    tree = config_tree(volumes, tmp_path / "run") | {"labels": {"cell_types": str(tmp_path / "types.csv")}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
     result = segclr("classify", "fit", "--config", str(tmp_path / "config.yaml"), "--task", "cell_type")
     refused(result, 1, "test that the encoder was trained on")

@@ -9,9 +9,10 @@ import pytest
 from pipelines.blocks import run_stage
 from pipelines.cluster import Executors
 from pipelines.import_skeletons import import_skeletons_stage
-from pipelines.nodes import nodes_stage, read_nodes
+from pipelines.nodes import read_nodes
 from pipelines.records import read_record
 from pipelines.run import Run
+from pipelines.workflow import run_one
 from segclr.config import RunConfig
 from segclr.errors import ConfigError, DataError, MissingDataError, SkeletonError
 from segclr.store.embeddings import shard_of
@@ -47,7 +48,8 @@ def swc(tmp_path):
 @pytest.fixture
 def make_run(volumes, tmp_path):
     def make(name="run", **skeletons):
-        tree = config_tree(volumes, tmp_path / name) | {"skeletons": {"source": "url", **skeletons}}
+        keys = {"source": "url", "n_shards": N_SHARDS, **skeletons}
+        tree = config_tree(volumes, tmp_path / name) | {"skeletons": keys}
         return Run(tree["run"], RunConfig.model_validate(tree))
 
     return make
@@ -94,8 +96,7 @@ def test_every_skeleton_lands_in_the_shard_of_its_id_and_leads_to_nodes(make_run
             assert points == pytest.approx(axis_nm(int(np.flatnonzero(segment_id == IDS)[0])), rel=1e-6)
             assert table["parent"][rows].tolist() == [-1, *range(len(points) - 1)]
     assert counts(run) == {"segments": 6, "trees": 6, "absent": 0, "empty": 0, "outside": 0}
-    with Executors(run.config.cluster) as executors:
-        run_stage(run, nodes_stage(run), executors)
+    run_one(run.config, "nodes")
     assert np.array_equal(np.unique(read_nodes(run).segment_ids), np.sort(IDS))
 
 
