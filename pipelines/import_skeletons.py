@@ -72,7 +72,7 @@ def _check_source(run: Run) -> None:
     if config.max_outside < 1:
         rows = np.unique(np.linspace(0, len(ids) - 1, _SAMPLE).astype(np.int64))
         batch = open_skeletons(str(config.url), unit_nm=config.unit_nm).read(ids[rows])
-        _, segmentation = run.open_volumes()
+        segmentation = run.open_segmentation()
         check_frame(batch.skeletons, segmentation, max_outside=config.max_outside)
 
 
@@ -83,7 +83,7 @@ def _import(run: Run, part: str) -> Outcome:
     batch = open_skeletons(str(config.url), unit_nm=config.unit_nm).read(mine)
     shares = np.zeros(len(batch.skeletons))
     if config.max_outside < 1:
-        _, segmentation = run.open_volumes()
+        segmentation = run.open_segmentation()
         shares = shares_outside(batch.skeletons, segmentation)
     both = list(zip(batch.skeletons, shares.tolist(), strict=True))
     empty = [s.segment_id for s, _ in both if not len(s)]

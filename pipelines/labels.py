@@ -42,7 +42,7 @@ def check_labels(run: Run) -> None:
 
 
 def _check_compartments(run: Run) -> None:
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     labels = run.open_compartments()
     theirs, ours = labels.bounds, segmentation.bounds
     if theirs != ours:

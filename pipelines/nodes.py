@@ -95,7 +95,7 @@ def _place(run: Run, part: str) -> Outcome:
     if config.box_nm is not None:
         placed, nodes = len(nodes), clip_to_box(nodes, *config.box_nm)
         counts["outside_box"] = placed - len(nodes)
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     name = f"{PLACED}/{part}.parquet"
     write_buckets(run.path(name), nodes.columns(), _block_numbers(run, nodes.points_nm, segmentation))
     return Outcome((name,), rows=len(nodes), counts=counts)
@@ -133,7 +133,7 @@ def snap_stage(run: Run) -> Stage:
 def _snap(run: Run, part: str) -> Outcome:
     columns = _gathered(run, PLACED, int(part.removeprefix("block-")))
     nodes = NodeTable.from_columns(columns)
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     snapped = snap_points(nodes.points_nm, nodes.segment_ids, segmentation, reach_nm=run.config.nodes.snap_nm)
     columns |= {f"{a}_nm": np.ascontiguousarray(snapped.points_nm[:, i]) for i, a in enumerate("xyz")}
     name = f"{SNAPPED}/{part}.parquet"

@@ -173,7 +173,7 @@ def sample_blocks(run: Run, boxes: list[BoundingBox]) -> list[BlockSample]:
     if run.config.volume is None and not files.exists(run.path("records", "tissue")):
         msg = f"a sample needs voxels, but {run.url} has no tissue yet: run `segclr tissue`, or plan without"
         raise MissingDataError(msg)
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     around: Callable[[BoundingBox], Skeletons] = lambda box: _made(run, segmentation, box)  # noqa: E731
     if run.config.skeletons.source == "tissue":
         stored = list(_stored(run))

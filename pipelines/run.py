@@ -129,24 +129,23 @@ class Run:
         """EM and segmentation on one grid; the common box of both where ``common_bounds`` is set.
 
         Raises:
+            ConfigError: the run has no EM.
             VolumeError: they cannot be opened or do not fit together.
             CubeError: the volume is smaller than a cube.
         """
-        wanted, shared = self.volume, self._access
+        wanted = self.volume
+        if wanted.em is None:
+            msg = "volume.em is needed for cubes and all that comes after them"
+            raise ConfigError(msg)
         em = open_volume(
             wanted.em,
             voxel_size_nm=wanted.voxel_size_nm,
             downsample="mean" if wanted.downsample else None,
             grey_range=wanted.grey_range,
             normalize=wanted.normalize,
-            access=replace(shared, channel=wanted.em_channel),
+            access=replace(self._access, channel=wanted.em_channel),
         )
-        segmentation = open_volume(
-            wanted.segmentation,
-            voxel_size_nm=wanted.voxel_size_nm,
-            downsample="mode" if wanted.downsample else None,
-            access=replace(shared, channel=wanted.segmentation_channel),
-        )
+        segmentation = self._open_segmentation()
         if wanted.common_bounds and em.bounds.intersect(segmentation.bounds).n_voxels:
             em, segmentation = em.crop(segmentation.bounds), segmentation.crop(em.bounds)
         check_aligned(em, segmentation)
@@ -159,10 +158,29 @@ class Run:
             raise CubeError(msg)
         return em, segmentation
 
+    def open_segmentation(self) -> Volume:
+        """The segmentation, on one grid with the EM where there is one.
+
+        Raises:
+            VolumeError: it cannot be opened, or does not fit the EM.
+            CubeError: the volume is smaller than a cube.
+        """
+        return self._open_segmentation() if self.volume.em is None else self.open_volumes()[1]
+
+    def _open_segmentation(self) -> Volume:
+        wanted = self.volume
+        return open_volume(
+            wanted.segmentation,
+            voxel_size_nm=wanted.voxel_size_nm,
+            downsample="mode" if wanted.downsample else None,
+            access=replace(self._access, channel=wanted.segmentation_channel),
+        )
+
     def volume_digest(self) -> str:
         """Digest of the volumes' metadata and of how they are read, an input of every stage that does."""
         wanted = {k: v for k, v in decisive(self.volume).items() if k not in ("em", "segmentation")}
-        return digest([_facts(v) for v in self.open_volumes()], wanted)
+        volumes = self.open_volumes() if self.volume.em is not None else (self._open_segmentation(),)
+        return digest([_facts(v) for v in volumes], wanted)
 
 
 def missing_chunks(*volumes: Volume) -> dict[str, int]:
@@ -185,7 +203,7 @@ def open_run(config: RunConfig) -> Run:
     """
     run = Run(_run_url(config.run), config)
     if config.volume is not None:
-        run.open_volumes()
+        run.open_segmentation()
     saved_url = run.path("run.yaml")
     if files.exists(saved_url) and files.exists(run.path("records")):
         saved = saved_config(run.url)

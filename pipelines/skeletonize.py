@@ -70,13 +70,13 @@ def _mine(run: Run, part: str, segment_ids: np.ndarray) -> np.ndarray:
 
 def census_stage(run: Run) -> Stage:
     """One part for each block."""
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     inputs = {"volume": run.volume_digest(), "block_vx": str(run.config.skeletons.block_vx)}
     return Stage("census", list(_blocks(run, segmentation)), functools.partial(_count, run), inputs)
 
 
 def _count(run: Run, part: str) -> Outcome:
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     census = count_voxels(segmentation.read(_blocks(run, segmentation)[part]))
     name = f"census/{part}.parquet"
     write_columns(run.path(name), census.columns())
@@ -107,7 +107,7 @@ def fragments_stage(run: Run) -> Stage:
         VolumeError: no voxel belongs to a segment.
         ConfigError: a block does not fit into a worker's memory.
     """
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     sizes = (read_columns(u, ["n_voxels"]) for u in files.glob(run.path("sizes"), "*.parquet"))
     if not any(len(s["n_voxels"]) for s in sizes):
         msg = f"the segmentation {segmentation.url} is empty: every voxel is 0"
@@ -146,7 +146,7 @@ def _trace_in_time(run: Run, part: str) -> Outcome:
 
 
 def _trace(run: Run, part: str) -> Outcome:
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     block = _blocks(run, segmentation)[part]
     labels = segmentation.read(shared_box(block, segmentation.bounds))
     components = find_components(labels, _large(run, count_voxels(labels)))
@@ -183,7 +183,7 @@ def skeletonize_stage(run: Run) -> Stage:
 
 
 def _join(run: Run, part: str) -> Outcome:
-    _, segmentation = run.open_volumes()
+    segmentation = run.open_segmentation()
     config = run.config.skeletons
     by_segment: dict[int, list[Fragment]] = {}
     for fragment in _fragments(run, part):

@@ -138,7 +138,14 @@ def _wanted(config: RunConfig) -> list[str]:
 
 
 def run_all(config: RunConfig) -> Run:
-    """Do what is missing of every stage; answers the run."""
+    """Do what is missing of every stage; answers the run.
+
+    Raises:
+        ConfigError: there is no EM: not every stage can be done.
+    """
+    if config.volume is not None and config.volume.em is None:
+        msg = "a whole run needs volume.em; without it: segclr skeletonize, segclr nodes, segclr pairs"
+        raise ConfigError(msg)
     return _run(config, _wanted(config))
 
 

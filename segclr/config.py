@@ -107,7 +107,11 @@ class TissueConfig(Section):
 class VolumeConfig(Section):
     """The EM volume and the draft segmentation."""
 
-    em: str = Field(description="URL of the EM: precomputed://, zarr:// (OME-Zarr) or n5://")
+    em: str | None = Field(
+        None,
+        description="URL of the EM: precomputed://, zarr:// (OME-Zarr) or n5://; skeletons, nodes and pairs "
+        "need none",
+    )
     segmentation: str = Field(description="URL of the segmentation, same schemes or graphene://")
     voxel_size_nm: Size = Field(description="nm (x, y, z) at which cubes are cut")
     downsample: bool = Field(
@@ -145,8 +149,10 @@ class VolumeConfig(Section):
 
     @model_validator(mode="after")
     def _check_volumes(self) -> Self:
-        if self.em.rstrip("/") == self.segmentation.rstrip("/") and (
-            self.em_channel == self.segmentation_channel
+        if (
+            self.em is not None
+            and self.em.rstrip("/") == self.segmentation.rstrip("/")
+            and (self.em_channel == self.segmentation_channel)
         ):
             msg = f"em and segmentation are the same volume, {self.em}; they must be two"
             raise ValueError(msg)

@@ -119,11 +119,10 @@ _EMPTY = NodeTable(
 def resample(skeleton: Skeleton, *, spacing_nm: float) -> NodeTable:
     """Nodes at equal path distance along every branch of a skeleton, its ends kept to half a step.
 
-    A branch is an unbranched piece between two ends; ends are roots, branch points and tips. Roots are
-    nodes. From the last node above a branch on, nodes lie at 1, 2, ... spacings of path, and the last of
-    them lies at the branch's bottom end instead: so a step is exactly one spacing, but for the last of a
-    branch, which is from half to one and a half. An end with less than half a spacing of path to the last
-    node above gets no node of its own, and the path goes on from that node through it.
+    Roots are nodes, and from them nodes lie at 1, 2, ... spacings of path, also across branch points; the
+    last one before a tip lies at the tip instead. So a step is exactly one spacing, but for the last to a
+    tip, which is from half to one and a half. A tip with less than half a spacing of path to the last node
+    above gets no node of its own.
 
         root o-----o-----o--+--o-----o-------| tip: from half a spacing on it is a node, and up to
                             |                  one and a half there is none in between
@@ -144,8 +143,10 @@ def resample(skeleton: Skeleton, *, spacing_nm: float) -> NodeTable:
     branches = Branches.of(points, parents)
     n_nodes, carried, first, last = _planned(branches, parents, spacing_nm)
 
-    # Nodes within an edge, which is named by the vertex below it; the last of a branch is its bottom end.
-    most = np.maximum(n_nodes - 1, 0)[branches.bottom]
+    # Nodes within an edge, which is named by the vertex below it; the last of a tip's branch is the tip.
+    is_root = parents < 0
+    is_tip = np.bincount(parents[~is_root], minlength=len(parents)) == 0
+    most = np.maximum(n_nodes - (is_tip | is_root), 0)[branches.bottom]
     through, before = (
         np.minimum(np.floor((path + carried[branches.bottom]) / spacing_nm + 1e-9).astype(np.int64), most)
         for path in (branches.along_nm, branches.above_nm)
@@ -161,8 +162,9 @@ def resample(skeleton: Skeleton, *, spacing_nm: float) -> NodeTable:
     at = first[branches.bottom[edge]] + nth
     place[at] = points[above] + share[:, None] * (points[edge] - points[above])
     radius[at] = radii[above] + share * (radii[edge] - radii[above])
+    exact = np.flatnonzero((n_nodes > 0) & (is_tip | is_root))
+    place[last[exact]], radius[last[exact]] = points[exact], radii[exact]
     kept = np.flatnonzero(n_nodes)
-    place[last[kept]], radius[last[kept]] = points[kept], radii[kept]
     node_parent[first[kept]] = np.where(parents[kept] >= 0, last[branches.top[kept]], -1)
     return _numbered(skeleton.segment_id, place, radius, node_parent)
 
@@ -181,13 +183,14 @@ def _planned(
     ends = order[branches.is_end[order]]
     n_nodes, first, last = (np.zeros(n, dtype=np.int64) for _ in range(3))
     carried, since = np.zeros(n), np.zeros(n)  # since: path from the last node to the end
+    is_tip = np.bincount(parents[parents >= 0], minlength=n) == 0
     total = 0
     for end, top in zip(ends.tolist(), branches.top[ends].tolist(), strict=True):
         is_root = parents[end] < 0
         carried[end] = 0.0 if is_root else since[top]
         path = carried[end] + branches.along_nm[end]
-        count = 1 if is_root else int(path / spacing_nm + 0.5)
-        since[end] = path if count == 0 else 0.0
+        count = 1 if is_root else int(path / spacing_nm + (0.5 if is_tip[end] else 1e-9))
+        since[end] = 0.0 if is_root else max(path - count * spacing_nm, 0.0)
         n_nodes[end], first[end] = count, total
         total += count
         last[end] = total - 1 if count else last[top]

@@ -286,3 +286,17 @@ def test_yaml_merge_keys_work(config_file):
     path = config_file()
     path.write_text(path.read_text() + "\nplan: {<<: {n: 1}, m: 2}\n")
     refused(segclr("run", str(path)), 2, "plan.n: unknown key", "plan.m: unknown key")
+
+
+def test_without_em_there_are_skeletons_nodes_and_pairs_and_no_more(
+    config_file, volumes, finished_run, tmp_path
+):
+    tree = config_tree(volumes, tmp_path / "run")["volume"]
+    del tree["em"]
+    config = str(config_file(volume=tree))
+    refused(segclr("run", config), 2, "a whole run needs volume.em")
+    for stage in ("skeletonize", "nodes", "pairs"):
+        assert segclr(stage, "--config", config).returncode == 0
+    ours, theirs = ((run / "pairs.parquet").read_bytes() for run in (tmp_path / "run", finished_run))
+    assert ours == theirs
+    refused(segclr("cubes", "--config", config), 2, "volume.em is needed")

@@ -74,13 +74,14 @@ def own_distances(made, nodes, spacing):
 
 
 def ends_of(made):
+    """Roots and tips."""
     n_children = np.bincount(made.parents[made.parents >= 0], minlength=len(made))
-    return np.flatnonzero((made.parents < 0) | (n_children != 1))
+    return np.flatnonzero((made.parents < 0) | (n_children == 0))
 
 
 @given(skeletons(), st.sampled_from([90.0, 250.0, 777.0]))
 @settings(max_examples=60, deadline=None)
-def test_a_step_is_one_spacing_of_path_but_at_a_branchs_end_where_it_is_half_to_one_and_a_half(made, spacing):
+def test_a_step_is_one_spacing_of_path_but_to_a_tip_where_it_is_half_to_one_and_a_half(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     along = own_distances(made, nodes, spacing)
     ends = made.points_nm[ends_of(made)]
@@ -97,7 +98,7 @@ def test_a_step_is_one_spacing_of_path_but_at_a_branchs_end_where_it_is_half_to_
 
 @given(skeletons(trees=True), st.sampled_from([90.0, 250.0, 777.0]))
 @settings(deadline=None)
-def test_every_end_is_a_node_or_less_than_half_a_step_below_one(made, spacing):
+def test_every_tip_is_a_node_or_less_than_half_a_step_below_one(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     distance = path_from_root_nm(made.points_nm, made.parents)
     places = nodes.points_nm.astype(np.float64)
@@ -142,14 +143,14 @@ def test_no_place_on_the_skeleton_is_far_from_a_node(made, spacing):
         assert np.linalg.norm(nodes.points_nm - vertex, axis=1).min() <= spacing + 1
 
 
-def test_branch_points_are_nodes_and_each_branch_begins_anew_from_them():
+def test_spacing_goes_on_across_branch_points():
     made = skeleton([[0, 0, 0], [1500, 0, 0], [4500, 0, 0], [1500, 2500, 0]], [-1, 0, 1, 1])
     nodes = resample(made, spacing_nm=1000)
     places = {tuple(int(v) for v in p) for p in nodes.points_nm}
-    on_trunk = {(0, 0, 0), (1000, 0, 0), (1500, 0, 0), (2500, 0, 0), (3500, 0, 0), (4500, 0, 0)}
-    assert places == on_trunk | {(1500, 1000, 0), (1500, 2000, 0), (1500, 2500, 0)}
+    on_trunk = {(0, 0, 0), (1000, 0, 0), (2000, 0, 0), (3000, 0, 0), (4000, 0, 0), (4500, 0, 0)}
+    assert places == on_trunk | {(1500, 500, 0), (1500, 1500, 0), (1500, 2500, 0)}
     row = {tuple(int(v) for v in p): i for i, p in enumerate(nodes.points_nm)}
-    assert nodes.parents[row[1500, 1000, 0]] == nodes.parents[row[2500, 0, 0]] == row[1500, 0, 0]
+    assert nodes.parents[row[1500, 500, 0]] == nodes.parents[row[2000, 0, 0]] == row[1000, 0, 0]
 
 
 def test_a_branch_point_just_below_a_node_gets_none_and_the_path_goes_on_through_it():
