@@ -16,7 +16,7 @@ from pipelines.cluster import Executors
 from pipelines.progress import Progress, console
 from pipelines.records import Outcome, commit, fail, is_done
 from pipelines.run import Run
-from segclr.errors import ConfigError, DataError, StageFailedError
+from segclr.errors import AccessDeniedError, ConfigError, DataError, StageFailedError
 
 __all__ = ["Stage", "Summary", "run_stage"]
 
@@ -69,6 +69,7 @@ def run_stage(run: Run, stage: Stage, executors: Executors) -> Summary:
 
     Raises:
         RunMismatchError: parts found were made from other inputs.
+        AccessDeniedError: a server refuses; the stage stops at once.
         StageFailedError: parts failed for good; all others are done.
     """
     missing = [p for p in stage.parts if not is_done(run.url, stage.name, p, inputs=stage.inputs)]
@@ -91,6 +92,8 @@ def run_stage(run: Run, stage: Stage, executors: Executors) -> Summary:
             if not isinstance(result, BaseException):
                 progress.advance(rows=result)
                 continue
+            if isinstance(result, AccessDeniedError):
+                raise result  # every other part would be refused as well
             attempts[part] += 1
             if attempts[part] <= run.config.cluster.retries and _worth_retrying(result):
                 waiting.append(part)

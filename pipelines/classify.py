@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pipelines.aggregate import read_aggregated, settings
 from pipelines.blocks import Stage
 from pipelines.features import read_features
+from pipelines.labels import cell_types, check_split, labels_digest
 from pipelines.nodes import read_nodes
-from pipelines.pairs import cell_types, held_out_segments, labels_digest
+from pipelines.pairs import held_out_segments
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run
 from segclr import files
@@ -34,7 +35,6 @@ from segclr.classify import (
 from segclr.config import Metric, digest
 from segclr.data.lookup import values_at
 from segclr.data.nodes import NodeTable
-from segclr.data.volume import open_volume
 from segclr.errors import ConfigError, LabelError, MissingDataError
 from segclr.store.embeddings import EmbeddingTable
 from segclr.store.parquet import write_columns
@@ -66,6 +66,7 @@ def encoders_of(run: Run) -> list[EmbeddingSet]:
 
 def evaluate_stage(run: Run) -> Stage:
     """One part for each task."""
+    check_split(run, held_out_segments(run))
     inputs = {
         which.stage("aggregate"): stage_digest(run.url, which.stage("aggregate"))
         for which in encoders_of(run)
@@ -177,11 +178,7 @@ def _cell_type_labels(run: Run, segment_ids: NDArray[np.uint64]) -> Labels:
 def _compartments(run: Run) -> Labels:
     """Class of each node from the label volume; values without a name are left unlabelled."""
     labels, nodes = run.labels, read_nodes(run)
-    if labels.compartments is None:
-        msg = "the run has no labels.compartments"
-        raise ConfigError(msg)
-    volume = open_volume(labels.compartments, voxel_size_nm=run.volume.voxel_size_nm)
-    values = values_at(volume, nodes.points_nm)
+    values = values_at(run.open_compartments(), nodes.points_nm)
     names: NDArray[Any] = np.array([labels.compartment_names.get(int(v), "") for v in values], dtype=str)
     named = names != ""
     if not named.any():
@@ -201,6 +198,7 @@ def fit_classifier(run: Run, task: str, *, metric: Metric, radius_um: float) -> 
         MissingDataError: the run has no embeddings yet.
     """
     _check_setting(run, task, metric, radius_um)
+    check_split(run, held_out_segments(run))
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     joined, split = _labelled(run, task, table)
     rows = joined.rows[split.train]

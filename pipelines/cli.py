@@ -146,6 +146,35 @@ def demo(
     _whole(_config(packaged_config("demo"), overrides, cluster))
 
 
+@app.command()
+def plan(
+    config: Annotated[str, typer.Argument(help="YAML configuration of the run (path or URL).")],
+    sample_blocks: Annotated[
+        int,
+        typer.Option("--sample-blocks", min=0, help="Blocks of work to look into; 0: metadata alone."),
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw of blocks.")] = 0,
+    set_: Set = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Tell nodes, bytes, hours and money of a run before it is run; writes nothing.
+
+    Example: segclr plan configs/fib25.yaml --sample-blocks 4 --seed 0
+    """
+    from pipelines.plan import plan_run, plan_table, plan_tree
+
+    told = plan_run(_config(config, set_, None), n_samples=sample_blocks, seed=seed)
+    if as_json:
+        typer.echo(json.dumps(plan_tree(told), indent=1))
+        return
+
+    from rich.console import Console
+
+    console = Console()
+    Console(width=max(console.width, 120)).print(plan_table(told))
+
+
 def _whole(config: RunConfig) -> None:
     from pipelines.workflow import run_all
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipelines.blocks import Stage
 from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
-from pipelines.run import Run
+from pipelines.run import Run, missing_chunks
 from segclr.config import digest
 from segclr.data.cubes import cut_cubes
 from segclr.data.nodes import NodeTable
@@ -82,7 +82,11 @@ def _cut(run: Run, part: str) -> Outcome:
     written = store.write(int(index["row"][here][0]), cubes)
     names = tuple(u.removeprefix(f"{run.url}/") for u in written)
     occupied = np.count_nonzero(cubes, axis=(1, 2, 3))
-    counts = {"voxels_within_segments": int(occupied.sum()), BLANK: int((occupied == 0).sum())}
+    counts = {
+        "voxels_within_segments": int(occupied.sum()),
+        BLANK: int((occupied == 0).sum()),
+        **missing_chunks(em, segmentation),
+    }
     return Outcome(names, rows=len(cubes), counts=counts)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.blocks import Stage
 from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
-from pipelines.run import EmbeddingSet, Run
+from pipelines.run import EmbeddingSet, Run, missing_chunks
 from segclr import files
 from segclr.config import digest
 from segclr.errors import DataError
@@ -67,7 +67,7 @@ def _embed(run: Run, which: EmbeddingSet, part: str) -> Outcome:
     )
     name = which.folder(f"parts/{part}.parquet")
     write_columns(run.path(name), {**here.columns(), "embedding": vectors})
-    return Outcome((name,), rows=len(here))
+    return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
 def compact_stage(run: Run, which: EmbeddingSet) -> Stage:

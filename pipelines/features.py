@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.blocks import Stage
 from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
-from pipelines.run import Run
+from pipelines.run import Run, missing_chunks
 from segclr.config import digest
 from segclr.data.cube_features import cube_features
 from segclr.data.cubes import cut_cubes
@@ -48,7 +48,7 @@ def _measure(run: Run, part: str) -> Outcome:
     name = f"features/{part}.parquet"
     columns = {k: v for k, v in here.columns().items() if k in ("segment_id", "node_id")}
     write_columns(run.path(name), {**columns, "features": np.concatenate(measured)})
-    return Outcome((name,), rows=len(here))
+    return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
 def read_features(run: Run) -> NDArray[np.float32]:

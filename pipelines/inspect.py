@@ -13,7 +13,21 @@ from segclr.errors import SegclrError
 __all__ = ["run_faults", "run_status", "saved_run"]
 
 
-_WHOLE = ("nodes", "pairs", "cubes", "train", "embed", "compact", "aggregate", "evaluate", "report")
+_WHOLE = (
+    "place-nodes",
+    "snap-nodes",
+    "nodes",
+    "segments",
+    "draw-pairs",
+    "pairs",
+    "cubes",
+    "train",
+    "embed",
+    "compact",
+    "aggregate",
+    "evaluate",
+    "report",
+)
 """Stages of every whole run."""
 
 

@@ -1,61 +1,227 @@
-"""Stage ``nodes``: places along the skeletons, each inside its own segment, one part a skeleton file."""
+"""Places along the skeletons, each inside its own segment: three stages, so that no table is ever whole.
+
+place-nodes  a part a file of skeletons: resample, filter; rows go to the block of voxels they lie in
+snap-nodes   a part a block of the segmentation, which is read once; rows go to the shard of their segment
+nodes        a part a shard: drop the lost, number, describe
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
 from pipelines.records import Outcome, stage_digest
-from pipelines.run import Run
+from pipelines.run import Run, missing_chunks
+from pipelines.segment_ids import read_segment_ids
 from segclr import files
 from segclr.config import digest
+from segclr.data.clip import clip_to_box, drop_nodes
 from segclr.data.cubes import block_of_voxels
+from segclr.data.node_facts import cable_table, node_facts
 from segclr.data.nodes import NodeTable, resample
 from segclr.data.skeleton import Skeleton
-from segclr.data.snap import snap_to_segments
+from segclr.data.smooth import smooth
+from segclr.data.snap import snap_points
 from segclr.data.volume import Volume
 from segclr.errors import DataError, MissingDataError
 from segclr.geometry import voxels_of_points
+from segclr.store.buckets import bucket_rows, read_bucket, write_buckets
+from segclr.store.embeddings import shard_name, shard_of
 from segclr.store.parquet import read_columns, write_columns
 
-__all__ = ["block_names", "nodes_stage", "read_nodes"]
+__all__ = [
+    "CABLES",
+    "block_names",
+    "check_nodes",
+    "node_shards",
+    "nodes_stage",
+    "place_stage",
+    "read_nodes",
+    "snap_stage",
+]
+
+PLACED, SNAPPED, CABLES = "nodes-parts/placed", "nodes-parts/snapped", "nodes-parts/cables"
 
 
-def nodes_stage(run: Run) -> Stage:
+def place_stage(run: Run) -> Stage:
     """One part for each file of skeletons."""
     source = "tissue" if run.config.skeletons.source == "tissue" else "skeletonize"
+    ids = _wanted_ids(run)
     inputs = {
         "volume": run.volume_digest(),
         source: stage_digest(run.url, source),
         "nodes": digest(run.config.nodes),
         "skeletons": digest(run.config.skeletons),
+        "ids": "" if ids is None else files.sha256(ids.tobytes()),
     }
     parts = [
         u.rsplit("/", 1)[1].removesuffix(".parquet") for u in files.glob(run.skeletons_folder, "*.parquet")
     ]
-    return Stage("nodes", parts, functools.partial(_place, run), inputs)
+    return Stage("place-nodes", parts, functools.partial(_place, run), inputs)
+
+
+def _wanted_ids(run: Run) -> NDArray[np.uint64] | None:
+    return None if run.config.nodes.ids is None else read_segment_ids(run.config.nodes.ids)
 
 
 def _place(run: Run, part: str) -> Outcome:
     vertices = NodeTable.from_columns(read_columns(files.join(run.skeletons_folder, f"{part}.parquet")))
-    _, segmentation = run.open_volumes()
-    nodes = NodeTable.concatenate(
-        resample(skeleton, spacing_nm=run.config.nodes.spacing_nm) for skeleton in _skeletons(vertices)
-    )
-    snapped = snap_to_segments(nodes, segmentation, reach_nm=run.config.nodes.snap_nm)
-    name = f"nodes/{part}.parquet"
-    write_columns(run.path(name), snapped.nodes.columns())
-    counts = {"moved": snapped.n_moved, "dropped": snapped.n_dropped}
-    return Outcome((name,), rows=len(snapped.nodes), counts=counts)
-
-
-def _skeletons(vertices: NodeTable) -> Iterable[Skeleton]:
+    config, ids = run.config.nodes, _wanted_ids(run)
+    counts = {"segments": 0, "segments_not_listed": 0, "segments_too_short": 0, "outside_box": 0}
+    tables = []
     for segment_id, rows in vertices.segments():
-        yield Skeleton(segment_id, vertices.points_nm[rows], vertices.parents[rows], vertices.radii_nm[rows])
+        skeleton = Skeleton(
+            segment_id, vertices.points_nm[rows], vertices.parents[rows], vertices.radii_nm[rows]
+        )
+        if ids is not None and not _is_among(segment_id, ids):
+            counts["segments_not_listed"] += 1
+        elif skeleton.cable_length_nm < config.min_cable_nm:
+            counts["segments_too_short"] += 1
+        else:
+            counts["segments"] += 1
+            smoothed = smooth(skeleton, window_nm=config.smooth_nm)
+            tables.append(resample(smoothed, spacing_nm=config.spacing_nm))
+    nodes = NodeTable.concatenate(tables)
+    if config.box_nm is not None:
+        placed, nodes = len(nodes), clip_to_box(nodes, *config.box_nm)
+        counts["outside_box"] = placed - len(nodes)
+    _, segmentation = run.open_volumes()
+    name = f"{PLACED}/{part}.parquet"
+    write_buckets(run.path(name), nodes.columns(), _block_numbers(run, nodes.points_nm, segmentation))
+    return Outcome((name,), rows=len(nodes), counts=counts)
+
+
+def _is_among(segment_id: int, ids: NDArray[np.uint64]) -> bool:
+    row = int(np.searchsorted(ids, np.uint64(segment_id)))
+    return row < len(ids) and int(ids[row]) == segment_id
+
+
+def _block_numbers(run: Run, points_nm: NDArray[np.float32], volume: Volume) -> NDArray[np.int64]:
+    """Number of the block of each point, z slowest; a point beyond the volume falls to the nearest block."""
+    block = np.asarray(run.config.nodes.block_vx)
+    grid = -(-np.asarray(volume.bounds.size) // block)
+    voxels = voxels_of_points(points_nm, volume.voxel_size_nm)
+    at = block_of_voxels(voxels, origin=volume.bounds.start, block_vx=run.config.nodes.block_vx)
+    x, y, z = np.clip(at, 0, grid - 1).T
+    return (z * grid[1] + y) * grid[0] + x
+
+
+def snap_stage(run: Run) -> Stage:
+    """One part for each block that holds a node.
+
+    Raises:
+        DataError: no block does.
+    """
+    inputs = {"volume": run.volume_digest(), "placed": stage_digest(run.url, "place-nodes")}
+    placed = files.glob(run.path(PLACED), "*.parquet")
+    blocks = sorted({block for url in placed for block in bucket_rows(url)})
+    if not blocks:
+        raise _nothing_left(run, dropped=0)
+    return Stage("snap-nodes", [f"block-{b:06d}" for b in blocks], functools.partial(_snap, run), inputs)
+
+
+def _snap(run: Run, part: str) -> Outcome:
+    columns = _gathered(run, PLACED, int(part.removeprefix("block-")))
+    nodes = NodeTable.from_columns(columns)
+    _, segmentation = run.open_volumes()
+    snapped = snap_points(nodes.points_nm, nodes.segment_ids, segmentation, reach_nm=run.config.nodes.snap_nm)
+    columns |= {f"{a}_nm": np.ascontiguousarray(snapped.points_nm[:, i]) for i, a in enumerate("xyz")}
+    name = f"{SNAPPED}/{part}.parquet"
+    shards = shard_of(nodes.segment_ids, n_shards=run.config.nodes.n_shards)
+    write_buckets(run.path(name), {**columns, "lost": snapped.lost}, shards)
+    counts = {"moved": int(snapped.moved.sum()), "lost": int(snapped.lost.sum())}
+    counts |= missing_chunks(segmentation)
+    return Outcome((name,), rows=len(nodes), counts=counts)
+
+
+def _gathered(run: Run, folder: str, bucket: int) -> dict[str, NDArray[Any]]:
+    """A bucket of every file of a folder, sorted by (segment_id, node_id)."""
+    parts = [read_bucket(u, bucket) for u in files.glob(run.path(folder), "*.parquet")]
+    merged = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    order = np.lexsort((merged["node_id"], merged["segment_id"]))
+    return {k: v[order] for k, v in merged.items()}
+
+
+def nodes_stage(run: Run) -> Stage:
+    """One part for each shard of segments."""
+    inputs = {"snapped": stage_digest(run.url, "snap-nodes"), "nodes": digest(run.config.nodes)}
+    n_shards = run.config.nodes.n_shards
+    parts = [shard_name(i, n_shards).removesuffix(".parquet") for i in range(n_shards)]
+    return Stage("nodes", parts, functools.partial(_number, run), inputs)
+
+
+def _number(run: Run, part: str) -> Outcome:
+    columns = _gathered(run, SNAPPED, int(part.split("-")[1]))
+    lost = columns.pop("lost")
+    placed = NodeTable.concatenate([NodeTable.from_columns(columns)])
+    nodes = drop_nodes(placed, lost)
+    cables = cable_table(nodes)
+    facts = node_facts(nodes, soma_radius_nm=run.config.nodes.soma_radius_nm)
+    names = (f"nodes/{part}.parquet", f"{CABLES}/{part}.parquet")
+    write_columns(run.path(names[0]), {**nodes.columns(), **facts})
+    write_columns(run.path(names[1]), cables)
+    counts = {
+        "dropped": int(lost.sum()),
+        "segments": len(cables["segment_id"]),
+        "segments_dropped": len(list(placed.segments())) - len(cables["segment_id"]),
+    }
+    return Outcome(names, rows=len(nodes), counts=counts)
+
+
+def check_nodes(run: Run) -> int:
+    """Check that no node got lost uncounted between the stages; answers how many there are.
+
+    Raises:
+        DataError: the stages' counts contradict each other, or there is no node.
+    """
+    placed, snapped, kept = (_total(run, s, "rows") for s in ("place-nodes", "snap-nodes", "nodes"))
+    dropped = _total(run, "nodes", "dropped")
+    if not placed == snapped == kept + dropped:
+        msg = f"{placed} nodes were placed, {snapped} looked up, {kept} kept and {dropped} dropped"
+        raise DataError(msg)
+    if not kept:
+        raise _nothing_left(run, dropped=dropped)
+    return kept
+
+
+def _nothing_left(run: Run, *, dropped: int) -> DataError:
+    """No node, and why, as far as the records tell."""
+    names = ("segments", "segments_not_listed", "segments_too_short", "outside_box")
+    found = ", ".join(f"{name.replace('_', ' ')} {_total(run, 'place-nodes', name)}" for name in names)
+    return DataError(
+        "no segment is large enough to get a node: the segmentation is empty, skeletons.min_segment_vx "
+        f"({run.config.skeletons.min_segment_vx}) or nodes.min_cable_nm is too large, or nodes.ids or "
+        f"nodes.box_nm leave none: {found}, dropped {dropped}"
+    )
+
+
+def _total(run: Run, stage: str, name: str) -> int:
+    """Sum of the rows, or of one of the counts, over a stage's records."""
+    records = [files.read_json(u) for u in files.glob(run.path("records", stage), "*.json")]
+    return sum(int(r["rows"] if name == "rows" else r["counts"][name]) for r in records)
+
+
+def _urls(run: Run) -> list[str]:
+    urls = files.glob(run.path("nodes"), "*.parquet")
+    if not urls:
+        msg = f"{run.url} has no nodes yet: run `segclr nodes` first, or `segclr run` for all"
+        raise MissingDataError(msg)
+    return urls
+
+
+def node_shards(run: Run) -> Iterator[NodeTable]:
+    """The nodes of a run, shard after shard, each of whole segments sorted by (segment_id, node_id).
+
+    Raises:
+        MissingDataError: the run has no nodes yet.
+    """
+    for url in _urls(run):
+        yield NodeTable.from_columns(read_columns(url))
 
 
 @functools.lru_cache(maxsize=2)
@@ -64,24 +230,12 @@ def _read(urls: tuple[str, ...]) -> NodeTable:
 
 
 def read_nodes(run: Run) -> NodeTable:
-    """All nodes of a run, sorted by (segment_id, node_id).
+    """All nodes of a run in memory, sorted by (segment_id, node_id): for runs of some million nodes.
 
     Raises:
         MissingDataError: the run has no nodes yet.
-        DataError: there are node files, but no node in them.
     """
-    urls = files.glob(run.path("nodes"), "*.parquet")
-    if not urls:
-        msg = f"{run.url} has no nodes yet: run `segclr nodes` first, or `segclr run` for all"
-        raise MissingDataError(msg)
-    nodes = _read(tuple(urls))
-    if not len(nodes):
-        msg = (
-            "no segment is large enough to get a node: the segmentation is empty, or "
-            f"skeletons.min_segment_vx ({run.config.skeletons.min_segment_vx}) is too large"
-        )
-        raise DataError(msg)
-    return nodes
+    return _read(tuple(_urls(run)))
 
 
 def block_names(run: Run, nodes: NodeTable, volume: Volume) -> NDArray[np.str_]:

@@ -1,4 +1,4 @@
-"""Configurations that come with the package."""
+"""Files that come with the package: configurations, measured rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segclr.errors import MissingDataError
 
-__all__ = ["packaged_config"]
+__all__ = ["packaged_config", "packaged_rates"]
 
 
 def packaged_config(name: str) -> str:
@@ -21,4 +21,18 @@ def packaged_config(name: str) -> str:
         if path.exists():
             return str(path)
     msg = f"no configuration named {name} comes with this package"
+    raise MissingDataError(msg)
+
+
+def packaged_rates() -> str:
+    """Path of ``rates.json``, which ``benchmarks/rates.py`` wrote: as for configurations.
+
+    Raises:
+        MissingDataError: it is absent.
+    """
+    here = Path(__file__).parent
+    for path in (here / "rates.json", here.parent / "benchmarks" / "results" / "rates.json"):
+        if path.exists():
+            return str(path)
+    msg = "no measured rates come with this package: run benchmarks/rates.py and set plan.rates_url"
     raise MissingDataError(msg)

@@ -135,6 +135,19 @@ def stage_counts(run_url: str, stage: str) -> tuple[int, dict[str, int]]:
     return rows, counts
 
 
+_COMMANDS = {
+    "fragments": "skeletonize",
+    "sizes": "skeletonize",
+    "census": "skeletonize",
+    "place-nodes": "nodes",
+    "snap-nodes": "nodes",
+    "segments": "pairs",
+    "draw-pairs": "pairs",
+    "compact": "embed",
+}
+"""The command that does a stage, where it is called otherwise."""
+
+
 def stage_digest(run_url: str, stage: str) -> str:
     """Digest of everything a stage wrote, from its records: an input of the stages that read it.
 
@@ -143,7 +156,8 @@ def stage_digest(run_url: str, stage: str) -> str:
     """
     urls = files.glob(files.join(run_url, "records", stage), "*.json")
     if not urls:
-        msg = f"{run_url} has no {stage} yet: run `segclr {stage}` first, or `segclr run` for all"
+        command = _COMMANDS.get(stage, stage)
+        msg = f"{run_url} has no {stage} yet: run `segclr {command}` first, or `segclr run` for all"
         raise MissingDataError(msg)
     facts = [{name: f["sha256"] for name, f in files.read_json(u)["files"].items()} for u in urls]
     return files.sha256(repr(facts).encode())

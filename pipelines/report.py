@@ -19,6 +19,7 @@ from pipelines.report_scores import (
     probe_section,
     retrieval_section,
     score_table,
+    weakest_classes,
 )
 from pipelines.run import Run
 from segclr._version import __version__
@@ -74,4 +75,7 @@ def _summary_section(run: Run) -> Section:
         "All scores are on held-out cells; a cell is here a segment of the segmentation. Highest "
         f"without aggregation: {highest_scores(run)}."
     )
+    weakest = weakest_classes(run)
+    if weakest:
+        text += f" Told worst by the trained encoder, node alone (F1): {weakest}."
     return Section(title="Summary", paragraphs=[text], tables=[headline_table(run)])

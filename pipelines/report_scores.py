@@ -32,6 +32,7 @@ __all__ = [
     "probe_section",
     "retrieval_section",
     "score_table",
+    "weakest_classes",
 ]
 
 _TITLES = dict(zip(TASKS, ("Compartments", "Cell types", "Retrieval"), strict=True))
@@ -51,8 +52,9 @@ class _Score(NamedTuple):
     @property
     def text(self) -> str:
         """Such as 0.70 [0.64, 0.75]."""
-        bounds = "" if self.interval is None else f" [{self.interval[0]:.2f}, {self.interval[1]:.2f}]"
-        return f"{self.value:.2f}{bounds}"
+        digits = 2 if self.value >= 0.1 else 3
+        low_high = "" if self.interval is None else " [{:.{d}f}, {:.{d}f}]".format(*self.interval, d=digits)
+        return f"{self.value:.{digits}f}{low_high}"
 
 
 def score_table(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -78,7 +80,8 @@ def headline_table(run: Run) -> Table:
     ]
     return Table(
         caption="Macro F1 of linear probes (and of a random forest on ten simple features of the cube), and "
-        f"the share of nearest neighbours on the own segment; in brackets the {_INTERVAL}.",
+        f"the share of nearest neighbours on the own segment; in brackets the {_INTERVAL}. Chance of a "
+        "probe: guessing each class as often as it occurs.",
         header=("task", "aggregation", *methods, "cells"),
         rows=rows,
     )
@@ -90,6 +93,21 @@ def highest_scores(run: Run) -> str:
     for (task, _), line in _headlines(run).items():
         best.setdefault(task, max(line.values(), key=lambda s: s.value))
     return "; ".join(f"{task}, {s.method} {s.text}" for task, s in best.items())
+
+
+def weakest_classes(run: Run) -> str:
+    """Of each task the class that the trained encoder tells worst, node alone, beside the other methods."""
+    found = []
+    for task in tasks_of(run):
+        if task == "retrieval":
+            continue
+        rows = files.read_json(run.path("evaluation", f"{task}.json"))
+        judged = {r["encoder"]: Evaluation.from_dict(r) for r in rows if r["radius_um"] == 0}
+        trained = judged.pop(TRAINED.name)
+        worst = int(np.argmin(np.where(trained.support > 0, trained.f1, np.inf)))
+        others = ", ".join(f"{name} {e.f1[worst]:.2f}" for name, e in judged.items())
+        found.append(f"{trained.labels[worst]} {trained.f1[worst]:.2f} ({others})")
+    return "; ".join(found)
 
 
 def _headlines(run: Run) -> dict[tuple[str, str], dict[str, _Score]]:
@@ -114,7 +132,13 @@ def _scores(run: Run) -> list[_Score]:
             e, ends = Evaluation.from_dict(row), row["radius_um"] in (0, widest)
             where = _TITLES[task], row["encoder"], _setting(row)
             scores.append(_Score(*where, e.macro_f1, e.macro_f1_interval, e.n_cells, ends))
+        scores.append(_Score(_TITLES[task], "chance", _setting(rows[0]), _chance(rows[0])))
     return scores
+
+
+def _chance(row: dict[str, Any]) -> float:
+    """Macro F1 of guessing each class as often as it occurs: F1 of a class is its share, their mean 1 / k."""
+    return 1 / int(np.count_nonzero(Evaluation.from_dict(row).support))
 
 
 def _retrieval_scores(rows: list[dict[str, Any]]) -> list[_Score]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from segclr import files
 from segclr._version import __version__
 from segclr.config import LabelConfig, RunConfig, VolumeConfig, decisive, digest
+from segclr.data.access import Access
 from segclr.data.volume import Volume, check_aligned, open_volume
 from segclr.errors import (
     ConfigError,
@@ -21,7 +22,7 @@ from segclr.errors import (
     VolumeError,
 )
 
-__all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "open_run", "saved_config"]
+__all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "missing_chunks", "open_run", "saved_config"]
 
 
 @dataclass(frozen=True)
@@ -98,22 +99,56 @@ class Run:
             cell_types=self.path("tissue", "cells"),
         )
 
+    @property
+    def _access(self) -> Access:
+        """How this run's volumes are read."""
+        wanted = self.volume
+        return Access(
+            missing=wanted.missing,
+            timeout_s=wanted.timeout_s,
+            anonymous=wanted.anonymous,
+            time=wanted.time,
+            timestamp=wanted.timestamp,
+            materialization=wanted.materialization,
+        )
+
+    def open_compartments(self) -> Volume:
+        """The label volume that tells compartments.
+
+        Raises:
+            ConfigError: the run has none.
+            VolumeError: it cannot be opened at the run's voxel size.
+        """
+        url = self.labels.compartments
+        if url is None:
+            msg = "the run has no labels.compartments"
+            raise ConfigError(msg)
+        return open_volume(url, voxel_size_nm=self.volume.voxel_size_nm, access=self._access)
+
     def open_volumes(self) -> tuple[Volume, Volume]:
-        """EM and segmentation on one grid.
+        """EM and segmentation on one grid; the common box of both where ``common_bounds`` is set.
 
         Raises:
             VolumeError: they cannot be opened or do not fit together.
             CubeError: the volume is smaller than a cube.
         """
-        wanted = self.volume
+        wanted, shared = self.volume, self._access
         em = open_volume(
-            wanted.em, voxel_size_nm=wanted.voxel_size_nm, downsample="mean" if wanted.downsample else None
+            wanted.em,
+            voxel_size_nm=wanted.voxel_size_nm,
+            downsample="mean" if wanted.downsample else None,
+            grey_range=wanted.grey_range,
+            normalize=wanted.normalize,
+            access=replace(shared, channel=wanted.em_channel),
         )
         segmentation = open_volume(
             wanted.segmentation,
             voxel_size_nm=wanted.voxel_size_nm,
             downsample="mode" if wanted.downsample else None,
+            access=replace(shared, channel=wanted.segmentation_channel),
         )
+        if wanted.common_bounds and em.bounds.intersect(segmentation.bounds).n_voxels:
+            em, segmentation = em.crop(segmentation.bounds), segmentation.crop(em.bounds)
         check_aligned(em, segmentation)
         size = self.config.cubes.size_vx
         if min(em.bounds.size) < size:
@@ -125,8 +160,15 @@ class Run:
         return em, segmentation
 
     def volume_digest(self) -> str:
-        """Digest of the volumes' metadata, an input of every stage that reads them."""
-        return digest([_facts(v) for v in self.open_volumes()])
+        """Digest of the volumes' metadata and of how they are read, an input of every stage that does."""
+        wanted = {k: v for k, v in decisive(self.volume).items() if k not in ("em", "segmentation")}
+        return digest([_facts(v) for v in self.open_volumes()], wanted)
+
+
+def missing_chunks(*volumes: Volume) -> dict[str, int]:
+    """For an outcome's counts: chunks that were not stored and read as background, if there were any."""
+    n = sum(volume.n_missing_chunks for volume in volumes)
+    return {"missing_chunks": n} if n else {}
 
 
 def _facts(volume: Volume) -> list[Any]:

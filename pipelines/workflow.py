@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pipelines.blocks import Stage, run_stage
 from pipelines.cluster import Executors
 from pipelines.embed import check_complete
-from pipelines.pairs import cell_types
+from pipelines.labels import check_labels
 from pipelines.run import TRAINED, UNTRAINED, Run, open_run
 from segclr.config import RunConfig
-from segclr.data.volume import open_volume
 from segclr.errors import ConfigError
 
 __all__ = ["STAGES", "run_all", "run_one"]
@@ -19,9 +18,25 @@ Steps = Iterator[Stage]
 
 
 def _skeletons(run: Run) -> Steps:
-    from pipelines.skeletonize import skeletonize_stage
+    if run.config.skeletons.source == "url":
+        from pipelines.import_skeletons import import_skeletons_stage
 
+        yield import_skeletons_stage(run)
+        return
+    from pipelines.skeletonize import (
+        census_stage,
+        fragments_stage,
+        precomputed_stage,
+        sizes_stage,
+        skeletonize_stage,
+    )
+
+    yield census_stage(run)
+    yield sizes_stage(run)
+    yield fragments_stage(run)
     yield skeletonize_stage(run)
+    if run.config.skeletons.precomputed != "none":
+        yield precomputed_stage(run)
 
 
 def _tissue(run: Run) -> Steps:
@@ -31,14 +46,19 @@ def _tissue(run: Run) -> Steps:
 
 
 def _nodes(run: Run) -> Steps:
-    from pipelines.nodes import nodes_stage
+    from pipelines.nodes import check_nodes, nodes_stage, place_stage, snap_stage
 
+    yield place_stage(run)
+    yield snap_stage(run)
     yield nodes_stage(run)
+    check_nodes(run)
 
 
 def _pairs(run: Run) -> Steps:
-    from pipelines.pairs import pairs_stage
+    from pipelines.pairs import draw_stage, pairs_stage, segments_stage
 
+    yield segments_stage(run)
+    yield draw_stage(run)
     yield pairs_stage(run)
 
 
@@ -129,18 +149,10 @@ def run_one(config: RunConfig, command: str) -> Run:
 
 def _check_device(config: RunConfig) -> None:
     """Refuse a device that is not here, where the work is done here."""
-    if config.embed.device.startswith("cuda") and config.cluster.kind in ("none", "local"):
+    if config.embed.device not in ("auto", "cpu") and config.cluster.kind in ("none", "local"):
         from segclr.model import resolve_device
 
         resolve_device(config.embed.device)
-
-
-def _check_labels(run: Run) -> None:
-    """Open what the last stages need before the first one begins."""
-    if run.config.labels.compartments is not None:
-        open_volume(run.config.labels.compartments, voxel_size_nm=run.volume.voxel_size_nm)
-    if run.config.labels.cell_types is not None:
-        cell_types(run)
 
 
 def _check_skeletons(config: RunConfig, commands: list[str]) -> None:
@@ -157,7 +169,7 @@ def _run(config: RunConfig, commands: list[str]) -> Run:
     _check_skeletons(config, commands)
     _check_device(config)
     run = open_run(config)
-    _check_labels(run)
+    check_labels(run)
     with Executors(config.cluster) as executors:
         for command in commands:
             for stage in STAGES[command](run):

@@ -15,6 +15,7 @@ from segclr.geometry import BoundingBox
 if TYPE_CHECKING:
     from segclr import classify, explore
     from segclr.aggregate.pool import aggregate
+    from segclr.data.access import Access
     from segclr.data.cubes import cut_cubes
     from segclr.data.volume import open_volume
     from segclr.model.checkpoint import load_encoder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from segclr.store.embeddings import EmbeddingTable, open_embeddings
 
 __all__ = [
+    "Access",
     "BoundingBox",
     "EmbeddingTable",
     "__version__",
@@ -37,6 +39,7 @@ __all__ = [
 
 _PACKAGES = ("aggregate", "classify", "explore")
 _HOME = {
+    "Access": "segclr.data.access",
     "EmbeddingTable": "segclr.store.embeddings",
     "cut_cubes": "segclr.data.cubes",
     "import_tensorflow_checkpoint": "segclr.model.tensorflow_import",

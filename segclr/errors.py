@@ -1,6 +1,7 @@
 """The project's errors: one base, each also the fitting builtin, so that callers may catch either."""
 
 __all__ = [
+    "AccessDeniedError",
     "ConfigError",
     "CorruptDataError",
     "CubeError",
@@ -8,6 +9,7 @@ __all__ = [
     "EncoderError",
     "LabelError",
     "MissingDataError",
+    "ReadTimeoutError",
     "RunMismatchError",
     "ScaleError",
     "SegclrError",
@@ -15,6 +17,7 @@ __all__ = [
     "SkeletonError",
     "StageFailedError",
     "TrainingError",
+    "UnreachableError",
     "VolumeError",
 ]
 
@@ -45,6 +48,18 @@ class CorruptDataError(SegclrError, OSError):
 
 class VolumeError(DataError):
     """A volume cannot be opened or read as asked."""
+
+
+class AccessDeniedError(VolumeError, PermissionError):
+    """A server or file system refuses to hand data out (HTTP 401, 403): never the same as absent."""
+
+
+class UnreachableError(SegclrError, ConnectionError):
+    """A store does not answer, or only with server errors, after all retries; it may answer later."""
+
+
+class ReadTimeoutError(SegclrError, TimeoutError):
+    """A read did not end within its deadline; it may, later."""
 
 
 class ScaleError(VolumeError, LookupError):

@@ -26,11 +26,18 @@ def _windows(array: NDArray[Any], factor: Triple) -> NDArray[Any]:
     return split.reshape(z, y, x, fz * fy * fx)
 
 
-def reduce_mean(array: NDArray[np.uint8], factor: Triple) -> NDArray[np.uint8]:
-    """Mean of each window, rounded half up; [z, y, x] divisible by the factor (x, y, z)."""
+def reduce_mean(array: NDArray[Any], factor: Triple) -> NDArray[Any]:
+    """Mean of each window, integers rounded half up; [z, y, x] divisible by the factor (x, y, z).
+
+    >>> reduce_mean(np.array([[[0, 1, 7, 8]]], dtype=np.uint8), (2, 1, 1)).tolist()
+    [[[1, 8]]]
+    """
     windows = _windows(array, factor)
     n = windows.shape[-1]
-    return ((windows.sum(axis=-1, dtype=np.uint32) + n // 2) // n).astype(array.dtype)
+    if array.dtype.kind == "f":
+        return windows.mean(axis=-1, dtype=np.float64).astype(array.dtype)
+    total = windows.sum(axis=-1, dtype=np.uint32 if array.dtype == np.uint8 else np.int64)
+    return ((total + n // 2) // n).astype(array.dtype)
 
 
 def reduce_mode(array: NDArray[Any], factor: Triple) -> NDArray[Any]:

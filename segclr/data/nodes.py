@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segclr.data.skeleton import Skeleton, edge_lengths_nm, topological_order
+from segclr.data.branches import Branches
+from segclr.data.skeleton import Skeleton, topological_order
 from segclr.errors import SkeletonError
 
-__all__ = ["NodeTable", "path_from_root_nm", "resample"]
+__all__ = ["NodeTable", "resample"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,17 @@ class NodeTable:
             for a, b in zip(starts, stops, strict=True):
                 yield int(self.segment_ids[a]), slice(int(a), int(b))
 
+    def parent_rows(self) -> NDArray[np.int64]:
+        """Row of each node's parent in this table, int64 [n], -1 for a root; for whole segments."""
+        if not len(self):
+            return np.zeros(0, dtype=np.int64)
+        begins = np.r_[True, self.segment_ids[1:] != self.segment_ids[:-1]]
+        first = np.maximum.accumulate(np.where(begins, np.arange(len(self)), 0))
+        parents = self.parents.astype(np.int64)
+        return np.where(parents >= 0, parents + first, -1)
+
     def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns of ``nodes/*.parquet``."""
+        """The first columns of ``nodes/*.parquet``; others may follow there (``node_facts``)."""
         axes = {f"{axis}_nm": np.ascontiguousarray(self.points_nm[:, i]) for i, axis in enumerate("xyz")}
         return {
             "segment_id": self.segment_ids,
@@ -68,7 +78,7 @@ class NodeTable:
 
     @staticmethod
     def from_columns(columns: Mapping[str, NDArray[Any]]) -> NodeTable:
-        """The inverse of ``columns``."""
+        """The inverse of ``columns``; further columns are left aside."""
         return NodeTable(
             segment_ids=columns["segment_id"].astype(np.uint64, copy=False),
             node_ids=columns["node_id"].astype(np.uint32, copy=False),
@@ -106,29 +116,18 @@ _EMPTY = NodeTable(
 )
 
 
-def path_from_root_nm(
-    points_nm: NDArray[np.floating[Any]], parents: NDArray[np.integer[Any]]
-) -> NDArray[np.float64]:
-    """Path length from each vertex to its tree's root along straight edges, float64 [n]."""
-    distance = edge_lengths_nm(points_nm, parents)
-    order = topological_order(parents)
-    for vertex in order:
-        if parents[vertex] >= 0:
-            distance[vertex] += distance[parents[vertex]]
-    return distance
-
-
 def resample(skeleton: Skeleton, *, spacing_nm: float) -> NodeTable:
-    """Nodes at equal path distance along a skeleton.
+    """Nodes at equal path distance along every branch of a skeleton, its ends kept to half a step.
 
-    A node lies at every whole multiple of the spacing, measured along the skeleton from the root, on
-    every branch, so neighbours are one spacing of path apart, across branch points too. A branch's end
-    is kept: it gets a node of its own where half a spacing or more remains, else the branch's last node
-    moves to it. A twig shorter than half a spacing without a node of its own gets none.
+    A branch is an unbranched piece between two ends; ends are roots, branch points and tips. Roots are
+    nodes. From the last node above a branch on, nodes lie at 1, 2, ... spacings of path, and the last of
+    them lies at the branch's bottom end instead: so a step is exactly one spacing, but for the last of a
+    branch, which is from half to one and a half. An end with less than half a spacing of path to the last
+    node above gets no node of its own, and the path goes on from that node through it.
 
-        root o-----o-----o--+--o-----o--|  end, half a spacing or more: own node
-                            |
-                            +--o-|         end, less: the last node moves to it
+        root o-----o-----o--+--o-----o-------| tip: from half a spacing on it is a node, and up to
+                            |                  one and a half there is none in between
+             less than half +-| no node
 
     Args:
         skeleton: one segment's.
@@ -141,64 +140,64 @@ def resample(skeleton: Skeleton, *, spacing_nm: float) -> NodeTable:
         msg = f"resampling segment {skeleton.segment_id}: {len(skeleton)} vertices, spacing {spacing_nm} nm"
         raise SkeletonError(msg)
     points, parents = skeleton.points_nm.astype(np.float64), skeleton.parents.astype(np.int64)
-    distance = path_from_root_nm(points, parents)
-    is_root = parents < 0
-    above = np.where(is_root, np.arange(len(parents)), parents)
-    step = np.floor(distance / spacing_nm + 1e-9).astype(np.int64)
-    count = step - step[above] + is_root  # nodes on the edge above each vertex; a root is a node itself
-
-    edge = np.repeat(np.arange(len(parents)), count)
-    first = np.cumsum(count) - count
-    rank = np.arange(len(edge)) - first[edge]
-    along = (step[above[edge]] + rank + ~is_root[edge]) * spacing_nm
-    length = distance - distance[above]
-    share = np.divide(
-        along - distance[above[edge]], length[edge], out=np.ones(len(edge)), where=length[edge] > 0
-    )
-
-    last_node = np.where(count > 0, first + count - 1, -1)  # the last node at or above each vertex
-    order = topological_order(parents)
-    for vertex in order:
-        if last_node[vertex] < 0:
-            last_node[vertex] = last_node[parents[vertex]]
-    node_parent = np.where(rank > 0, np.arange(len(edge)) - 1, last_node[above[edge]])
-    node_parent[is_root[edge] & (rank == 0)] = -1
-
     radii = skeleton.radii_nm.astype(np.float64)
-    place = points[above[edge]] + share[:, None] * (points[edge] - points[above[edge]])
-    radius = radii[above[edge]] + share * (radii[edge] - radii[above[edge]])
+    branches = Branches.of(points, parents)
+    n_nodes, carried, first, last = _planned(branches, parents, spacing_nm)
 
-    n_children = np.bincount(parents[~is_root], minlength=len(parents))
-    leaves = np.flatnonzero((n_children == 0) & ~is_root)
-    branch_start = _branch_starts(parents, n_children, order)
-    reached = np.where(is_root[edge] & (rank == 0), 0.0, along)
-    extra = []
-    for leaf in leaves:
-        node = last_node[leaf]
-        left = distance[leaf] - max(reached[node], distance[branch_start[leaf]])
-        own = reached[node] > distance[branch_start[leaf]]
-        if left >= spacing_nm / 2:
-            extra.append((leaf, node))
-        elif own and left > 0:
-            place[node], radius[node] = points[leaf], radii[leaf]
-    ends = np.array([leaf for leaf, _ in extra], dtype=np.int64)
-    place = np.concatenate([place, points[ends]])
-    radius = np.concatenate([radius, radii[ends]])
-    node_parent = np.concatenate([node_parent, np.array([node for _, node in extra], dtype=np.int64)])
+    # Nodes within an edge, which is named by the vertex below it; the last of a branch is its bottom end.
+    most = np.maximum(n_nodes - 1, 0)[branches.bottom]
+    through, before = (
+        np.minimum(np.floor((path + carried[branches.bottom]) / spacing_nm + 1e-9).astype(np.int64), most)
+        for path in (branches.along_nm, branches.above_nm)
+    )
+    edge = np.repeat(np.arange(len(parents)), through - before)
+    nth = before[edge] + _counted(through - before)
+    along = (nth + 1) * spacing_nm - carried[branches.bottom[edge]]
+    share = (along - branches.above_nm[edge]) / (branches.along_nm - branches.above_nm)[edge]
+    share, above = np.clip(share, 0, 1), parents[edge]
+
+    total = int(n_nodes.sum())
+    place, radius, node_parent = np.empty((total, 3)), np.empty(total), np.arange(-1, total - 1)
+    at = first[branches.bottom[edge]] + nth
+    place[at] = points[above] + share[:, None] * (points[edge] - points[above])
+    radius[at] = radii[above] + share * (radii[edge] - radii[above])
+    kept = np.flatnonzero(n_nodes)
+    place[last[kept]], radius[last[kept]] = points[kept], radii[kept]
+    node_parent[first[kept]] = np.where(parents[kept] >= 0, last[branches.top[kept]], -1)
     return _numbered(skeleton.segment_id, place, radius, node_parent)
 
 
-def _branch_starts(
-    parents: NDArray[np.int64], n_children: NDArray[np.int64], order: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """For each vertex the root or branch point above it, where its own unbranched piece begins."""
-    start = np.arange(len(parents))
-    for vertex in order:
-        parent = parents[vertex]
-        if parent >= 0:
-            splits = parents[parent] < 0 or n_children[parent] > 1
-            start[vertex] = parent if splits else start[parent]
-    return start
+def _planned(
+    branches: Branches, parents: NDArray[np.int64], spacing_nm: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """What lies on each branch, at the vertex that is its bottom end, 0 at all other vertices.
+
+    Returns:
+        Number of its nodes; path from the last node above it to its top; number of its first node; number of
+        the last node at or above its bottom.
+    """
+    n = len(parents)
+    order = topological_order(parents)
+    ends = order[branches.is_end[order]]
+    n_nodes, first, last = (np.zeros(n, dtype=np.int64) for _ in range(3))
+    carried, since = np.zeros(n), np.zeros(n)  # since: path from the last node to the end
+    total = 0
+    for end, top in zip(ends.tolist(), branches.top[ends].tolist(), strict=True):
+        is_root = parents[end] < 0
+        carried[end] = 0.0 if is_root else since[top]
+        path = carried[end] + branches.along_nm[end]
+        count = 1 if is_root else int(path / spacing_nm + 0.5)
+        since[end] = path if count == 0 else 0.0
+        n_nodes[end], first[end] = count, total
+        total += count
+        last[end] = total - 1 if count else last[top]
+    return n_nodes, carried, first, last
+
+
+def _counted(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... for each count, one after another."""
+    starts = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) - np.repeat(starts, counts)
 
 
 def _numbered(

@@ -1,192 +1,190 @@
-"""OME-Zarr 0.4 and 0.5 volumes, read through tensorstore.
+"""OME-Zarr 0.4 and 0.5: the metadata; voxels are read through tensorstore.
 
-The voxel size of a level is its own scale times the multiscale's, by axis name and unit.
+A level's voxel size is its own scale times the multiscale's, by axis name and unit
+(ngff.openmicroscopy.org/0.5). What is not understood is refused, nothing is guessed.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorstore
-from numpy.typing import NDArray
 
 from segclr import files
-from segclr.errors import CorruptDataError, MissingDataError, VolumeError
-from segclr.geometry import BoundingBox, Triple, VoxelSize
+from segclr.data.access import Access
+from segclr.data.bytestore import ByteStore, Deadline, absolute, forget_handles
+from segclr.data.tensorstore_array import ArrayScale, forget_arrays
+from segclr.data.units import nm_per_unit
+from segclr.errors import MissingDataError, VolumeError
+from segclr.geometry import Triple, VoxelSize
 
-__all__ = ["OmeZarrSource", "open_scale", "scales"]
+__all__ = ["scales"]
 
-_NM = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1, "meter": 1e9}
+_VERSIONS = {"zarr": ("0.4", None), "zarr3": ("0.5", "0.4", None)}
+"""Versions that are read, by tensorstore's driver; None where the file says nothing."""
+
+_OFF_GRID = 0.05
+"""Share of a voxel by which a level may lie beside the grid of whole voxels."""
 
 
 @dataclass(frozen=True)
-class _Level:
-    """One level as its metadata describe it, in (x, y, z)."""
+class _Transform:
+    """Scale, then translation, by dimension."""
 
-    path: str
-    driver: str
-    axes: tuple[str, ...]
-    voxel_size_nm: VoxelSize
-    offset_vx: Triple
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
 
 
-def _metadata(path: str) -> tuple[dict[str, Any], str]:
-    """The multiscale's metadata and tensorstore's driver for the format version."""
-    if files.exists(files.join(path, "zarr.json")):
-        attributes = files.read_json(files.join(path, "zarr.json")).get("attributes", {})
-        found = attributes.get("ome", attributes).get("multiscales")
-        driver = "zarr3"
-    elif files.exists(files.join(path, ".zattrs")):
-        found = files.read_json(files.join(path, ".zattrs")).get("multiscales")
-        driver = "zarr"
+def scales(path: str, access: Access) -> list[ArrayScale]:
+    """The levels, in their order.
+
+    Raises:
+        MissingDataError: there is no Zarr group.
+        VolumeError: the metadata say something that is not understood.
+    """
+    forget_handles()
+    forget_arrays()
+    folder = absolute(path)
+    multiscale, driver = _multiscale(folder, access)
+    try:
+        return _levels(multiscale, driver, folder, url=f"zarr://{path}", access=access)
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        if isinstance(error, VolumeError):
+            raise
+        msg = f"the OME-Zarr metadata of {folder} cannot be used: {type(error).__name__} {error}"
+        raise VolumeError(msg) from error
+
+
+def _multiscale(folder: str, access: Access) -> tuple[dict[str, Any], str]:
+    """The multiscale's metadata and tensorstore's driver for the Zarr version."""
+    store, deadline = ByteStore(folder, access.anonymous), Deadline(access.timeout_s)
+    group = store.read_json("zarr.json", deadline)
+    if group is not None:
+        attributes, driver = group.get("attributes", {}), "zarr3"
+        kind = group.get("node_type")
     else:
-        msg = f"no Zarr group at {path}: there is neither zarr.json nor .zattrs"
-        raise MissingDataError(msg)
+        attributes, driver = store.read_json(".zattrs", deadline), "zarr"
+        kind = "array" if store.read(".zarray", deadline) is not None else "group"
+        if attributes is None and kind == "group" and store.read(".zgroup", deadline) is None:
+            msg = f"no Zarr group at {folder}: there is neither zarr.json nor .zattrs, .zgroup or .zarray"
+            raise MissingDataError(msg)
+    attributes = attributes if isinstance(attributes, dict) else {}
+    ome = attributes.get("ome", attributes)
+    found = ome.get("multiscales") if isinstance(ome, dict) else None
     if not found:
-        msg = f"{path} has no OME-Zarr multiscales metadata, so its voxel size is not known"
+        msg = (
+            f"{folder} is a Zarr {kind} without OME-Zarr multiscales metadata, so its voxel size is not "
+            "known: give the URL of the OME-Zarr group, or add that metadata"
+        )
+        raise VolumeError(msg)
+    if not isinstance(found, list) or not isinstance(found[0], dict):
+        msg = f"the OME-Zarr metadata of {folder} cannot be used: multiscales must be a list of objects"
+        raise VolumeError(msg)
+    if len(found) > 1:
+        msg = f"{folder} has {len(found)} multiscales; allowed is one"
+        raise VolumeError(msg)
+    version = ome.get("version", found[0].get("version"))
+    if version not in _VERSIONS[driver]:
+        msg = f"{folder} is OME-Zarr {version} in {driver}; allowed are 0.4 and, in Zarr 3, 0.5"
         raise VolumeError(msg)
     return found[0], driver
 
 
-def _transform(path: str, steps: list[dict[str, Any]], n_axes: int) -> tuple[list[float], list[float]]:
-    """Scale and translation of a list of coordinate transformations; others are refused."""
-    scale, translation = [1.0] * n_axes, [0.0] * n_axes
+def _levels(
+    multiscale: dict[str, Any], driver: str, folder: str, *, url: str, access: Access
+) -> list[ArrayScale]:
+    axes = multiscale["axes"]
+    names = tuple(_axis_name(axis) for axis in axes)
+    if sorted(n for n in names if n in ("x", "y", "z")) != ["x", "y", "z"] or len(set(names)) != len(names):
+        msg = f"{folder} has axes {axes}; x, y and z are needed, each axis once"
+        raise VolumeError(msg)
+    nm = np.array(
+        [nm_per_unit(a.get("unit"), what=f"{folder}: axis {n}") if n in "xyz" else 1.0
+         for a, n in zip(axes, names, strict=True)]
+    )  # fmt: skip
+    shared = multiscale.get("coordinateTransformations") or []
+    spatial = [names.index(a) for a in "xyz"]
+    levels: list[ArrayScale] = []
+    for dataset in multiscale["datasets"]:
+        steps = [*dataset["coordinateTransformations"], *shared]
+        transform = _combined(folder, steps, len(names))
+        size = (np.array(transform.scale) * nm)[spatial]
+        first_nm = (np.array(transform.translation) * nm)[spatial]
+        if not (np.isfinite([size, first_nm]).all() and (size > 0).all()):
+            msg = f"{folder}: level {dataset['path']} has voxels of {size.tolist()} nm (x, y, z)"
+            raise VolumeError(msg)
+        finest = levels[0].voxel_size_nm if levels else tuple(size)
+        levels.append(
+            ArrayScale(
+                url=url,
+                array_url=files.join(folder, dataset["path"]),
+                driver=driver,
+                axes=names,
+                voxel_size_nm=_floats(size),
+                offset_vx=_offset(
+                    first_nm / size, size / np.array(finest), f"{folder}: level {dataset['path']}"
+                ),
+                access=access,
+            )
+        )
+    return levels
+
+
+def _floats(values: Any) -> VoxelSize:
+    x, y, z = (float(v) for v in values)
+    return (x, y, z)
+
+
+def _axis_name(axis: Any) -> str:
+    """x, y or z of a space axis, channel, time, or the axis's own name in brackets."""
+    name, kind = axis["name"], axis.get("type")
+    if name in ("x", "y", "z") and kind in ("space", None):
+        return str(name)
+    if name in ("c", "t"):
+        return {"c": "channel", "t": "time"}[name]
+    return str(kind) if kind in ("channel", "time") else f"({name})"
+
+
+def _combined(folder: str, steps: list[dict[str, Any]], n_axes: int) -> _Transform:
+    """A list of coordinate transformations as one; those of other kinds are refused."""
+    scale, translation = np.ones(n_axes), np.zeros(n_axes)
     for step in steps:
         kind = step.get("type")
         values = step.get(str(kind))
         if kind == "identity":
             continue
         if kind not in ("scale", "translation") or not isinstance(values, list) or len(values) != n_axes:
-            msg = f"{path}: transformation {step} is not supported; allowed are inline scale and translation"
+            msg = (
+                f"{folder}: transformation {step} is not supported; allowed are scale and translation with "
+                f"{n_axes} numbers each"
+            )
             raise VolumeError(msg)
         if kind == "scale":
-            scale = [a * float(b) for a, b in zip(scale, values, strict=True)]
-            translation = [a * float(b) for a, b in zip(translation, values, strict=True)]
+            scale, translation = scale * values, translation * values
         else:
-            translation = [a + float(b) for a, b in zip(translation, values, strict=True)]
-    return scale, translation
+            translation = translation + values
+    return _Transform(tuple(scale), tuple(translation))
 
 
-@functools.lru_cache(maxsize=16)
-def _levels(path: str) -> tuple[_Level, ...]:
-    multiscale, driver = _metadata(path)
-    axes = tuple(a["name"] for a in multiscale["axes"])
-    units = {a["name"]: _NM.get(a.get("unit", "")) for a in multiscale["axes"]}
-    if not {"x", "y", "z"} <= set(axes) or any(units[a] is None for a in "xyz"):
-        msg = f"{path} has axes {multiscale['axes']}; x, y and z with a unit of length are needed"
-        raise VolumeError(msg)
-    shared = multiscale.get("coordinateTransformations", [])
-    levels = []
-    for dataset in multiscale["datasets"]:
-        steps = [*dataset.get("coordinateTransformations", []), *shared]
-        scale, translation = _transform(path, steps, len(axes))
-        size = [scale[axes.index(a)] * (units[a] or 0.0) for a in "xyz"]
-        # A translation below one voxel places a coarser level's voxel centres: it moves no voxel index.
-        offset = [math.floor(translation[axes.index(a)] / scale[axes.index(a)] + 1e-6) for a in "xyz"]
-        levels.append(
-            _Level(
-                files.join(path, dataset["path"]),
-                driver,
-                axes,
-                (size[0], size[1], size[2]),
-                (offset[0], offset[1], offset[2]),
+def _offset(first: Any, factor: Any, what: str) -> Triple:
+    """First voxel (x, y, z) of a level whose translation is ``first`` of its own voxels.
+
+    The translation is that of the first voxel's corner (a whole number), of its centre (and a half), or of
+    its centre relative to the finest level's, as writers do that reduce by a factor f: (f - 1) / 2f.
+
+    Raises:
+        VolumeError: it is none of these: the voxels would be moved by part of a voxel.
+    """
+    offset = []
+    for place, f in zip(first.tolist(), factor.tolist(), strict=True):
+        whole = [round(place - s) for s in (0.0, 0.5, (f - 1) / (2 * f))
+                 if abs(place - s - round(place - s)) <= _OFF_GRID]  # fmt: skip
+        if not whole:
+            msg = (
+                f"{what} begins at {', '.join(f'{v:.3g}' for v in first)} of its voxels (x, y, z), which is "
+                "not on the grid of whole voxels"
             )
-        )
-    return tuple(levels)
-
-
-def scales(path: str) -> list[VoxelSize]:
-    """Voxel sizes (x, y, z) in nm of the levels, in their order."""
-    _levels.cache_clear()  # a volume opened anew is read anew: it may have been written again since
-    _open.cache_clear()
-    try:
-        return [level.voxel_size_nm for level in _levels(path.removeprefix("file://"))]
-    except (AttributeError, KeyError, TypeError, ZeroDivisionError) as error:
-        msg = f"the OME-Zarr metadata of {path} cannot be used: {type(error).__name__} {error}"
-        raise VolumeError(msg) from error
-
-
-def open_scale(path: str, index: int) -> OmeZarrSource:
-    """The level of that index."""
-    return OmeZarrSource(path.removeprefix("file://"), index)
-
-
-@functools.lru_cache(maxsize=16)
-def _open(path: str, index: int) -> Any:
-    """The level's array with axes z, y, x; any other axis must have length one."""
-    level = _levels(path)[index]
-    protocol = "file" if files.is_local(level.path) else level.path.split("://", 1)[0]
-    if protocol == "file":
-        store: dict[str, str] | str = {"driver": "file", "path": str(files.local_path(level.path).resolve())}
-    else:
-        store = level.path
-    try:
-        array = tensorstore.open({"driver": level.driver, "kvstore": store}, open=True, read=True).result()
-    except ValueError as error:
-        msg = f"{level.path} cannot be opened as {level.driver}: {error}"
-        raise VolumeError(msg) from error
-    for position in reversed(range(array.rank)):
-        name = level.axes[position]
-        if name in ("x", "y", "z"):
-            continue
-        if array.shape[position] != 1:
-            msg = f"{path} has {array.shape[position]} entries on axis {name}; one is needed"
             raise VolumeError(msg)
-        array = array[(slice(None),) * position + (0,)]
-    spatial = [a for a in level.axes if a in ("x", "y", "z")]
-    return array.transpose([spatial.index(a) for a in "zyx"])
-
-
-@dataclass(frozen=True)
-class OmeZarrSource:
-    """One level of an OME-Zarr; the handle is opened where it is used, once a process."""
-
-    path: str
-    index: int
-
-    @property
-    def url(self) -> str:
-        """As given to ``open_volume``."""
-        return f"zarr://{self.path}"
-
-    @property
-    def voxel_size_nm(self) -> VoxelSize:
-        """Scale of the level."""
-        return _levels(self.path)[self.index].voxel_size_nm
-
-    @property
-    def bounds(self) -> BoundingBox:
-        """Translation, in whole voxels, and shape."""
-        x, y, z = _levels(self.path)[self.index].offset_vx
-        depth, height, width = _open(self.path, self.index).shape
-        return BoundingBox((x, y, z), (x + width, y + height, z + depth))
-
-    @property
-    def chunk_size_vx(self) -> Triple:
-        """Size of the chunks that are read as a whole."""
-        shape = _open(self.path, self.index).chunk_layout.read_chunk.shape
-        z, y, x = (int(v) for v in shape)
-        return (x, y, z)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the array."""
-        return np.dtype(_open(self.path, self.index).dtype.numpy_dtype)
-
-    def read_inside(self, box: BoundingBox) -> NDArray[Any]:
-        """Read a box.
-
-        Raises:
-            CorruptDataError: a chunk cannot be decoded.
-        """
-        offset = _levels(self.path)[self.index].offset_vx
-        try:
-            values = _open(self.path, self.index)[box.slices_zyx(offset)].read().result()
-        except ValueError as error:
-            msg = f"{self.url}: voxels {box.start} to {box.stop} cannot be read: {error}"
-            raise CorruptDataError(msg) from error
-        return np.ascontiguousarray(values)
+        offset.append(whole[0])
+    return (offset[0], offset[1], offset[2])

@@ -25,7 +25,8 @@ class Skeleton:
         radii_nm: float32 [n], distance from the vertex to the segment's surface.
 
     Raises:
-        SkeletonError: shapes differ, a parent does not exist, or the parents make a cycle.
+        SkeletonError: shapes differ, a coordinate is not finite, a parent does not exist, or the parents
+            make a cycle.
     """
 
     segment_id: int
@@ -34,7 +35,7 @@ class Skeleton:
     radii_nm: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        """Check shapes and that following parents always ends at a root."""
+        """Check shapes, coordinates, and that following parents always ends at a root."""
         n = len(self.points_nm)
         if self.points_nm.shape != (n, 3) or self.parents.shape != (n,) or self.radii_nm.shape != (n,):
             msg = (
@@ -42,11 +43,51 @@ class Skeleton:
                 f"{self.parents.shape}, radii {self.radii_nm.shape}; allowed are [n, 3], [n], [n]"
             )
             raise SkeletonError(msg)
+        finite = np.isfinite(self.points_nm).all(axis=1)
+        if not finite.all():
+            vertex = int(np.argmin(finite))
+            msg = (
+                f"skeleton of segment {self.segment_id}: {int((~finite).sum())} of {n} vertices have no "
+                f"finite place, the first is vertex {vertex} at {self.points_nm[vertex].tolist()}"
+            )
+            raise SkeletonError(msg)
         try:
             topological_order(self.parents)
         except SkeletonError as error:
             msg = f"skeleton of segment {self.segment_id}: {error}"
             raise SkeletonError(msg) from error
+
+    @staticmethod
+    def from_edges(
+        segment_id: int,
+        *,
+        points_nm: NDArray[np.floating],
+        edges: NDArray[np.integer],
+        radii_nm: NDArray[np.floating],
+    ) -> Skeleton:
+        """A skeleton from undirected edges, as most formats store it.
+
+        Args:
+            segment_id: id in the segmentation.
+            points_nm: [n, 3], (x, y, z) in nm.
+            edges: integer [m, 2], pairs of vertices in any order; see ``root_forest``.
+            radii_nm: [n]; NaN where the source knows none.
+
+        Raises:
+            SkeletonError: an edge names no vertex, or the edges make a cycle; the message names the segment
+                and an edge.
+        """
+        try:
+            parents = root_forest(edges, len(points_nm))
+        except SkeletonError as error:
+            msg = f"skeleton of segment {segment_id}: {error}"
+            raise SkeletonError(msg) from error
+        return Skeleton(
+            segment_id,
+            np.asarray(points_nm, dtype=np.float32),
+            parents,
+            np.asarray(radii_nm, dtype=np.float32),
+        )
 
     def __len__(self) -> int:
         """Number of vertices."""
@@ -85,7 +126,11 @@ def topological_order(parents: NDArray[np.integer]) -> NDArray[np.int64]:
         depth = depth + depth[ancestor]
         ancestor = ancestor[ancestor]
     if (parents[ancestor] >= 0).any():
-        msg = "the parents make a cycle; a skeleton must be a tree or several trees"
+        child = int(ancestor[parents[ancestor] >= 0][0])  # enough steps up from a loop end within it
+        msg = (
+            f"the parents make a cycle through the edge from vertex {child} to {parents[child]}; a skeleton "
+            "must be a tree or several trees"
+        )
         raise SkeletonError(msg)
     return np.argsort(depth, kind="stable")
 
@@ -98,7 +143,7 @@ def root_forest(edges: NDArray[np.integer], n_vertices: int) -> NDArray[np.int32
         n_vertices: number of vertices.
 
     Raises:
-        SkeletonError: an edge names no vertex, or the edges make a cycle.
+        SkeletonError: an edge names no vertex, or the edges make a cycle; the message names an edge of it.
     """
     edges = np.asarray(edges, dtype=np.int64).reshape(-1, 2)
     if len(edges) and (edges.min() < 0 or edges.max() >= n_vertices):
@@ -108,9 +153,6 @@ def root_forest(edges: NDArray[np.integer], n_vertices: int) -> NDArray[np.int32
     ones = np.ones(len(edges), dtype=np.int8)
     graph = coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(n_vertices, n_vertices))
     n_trees, tree = connected_components(graph, directed=False)
-    if len(edges) != n_vertices - n_trees:
-        msg = f"{len(edges)} edges on {n_vertices} vertices in {n_trees} pieces make a cycle"
-        raise SkeletonError(msg)
     _, roots = np.unique(tree, return_index=True)
     # One search from a vertex joined to all roots walks every tree at once.
     source = np.concatenate([edges[:, 0], np.full(n_trees, n_vertices)])
@@ -121,4 +163,12 @@ def root_forest(edges: NDArray[np.integer], n_vertices: int) -> NDArray[np.int32
     _, predecessors = breadth_first_order(joined.tocsr(), n_vertices, directed=False)
     parents = predecessors[:n_vertices].astype(np.int32)
     parents[roots] = -1
+    walked = (parents[edges[:, 0]] == edges[:, 1]) | (parents[edges[:, 1]] == edges[:, 0])
+    if not walked.all():
+        a, b = edges[np.argmin(walked)].tolist()
+        msg = (
+            f"{len(edges)} edges on {n_vertices} vertices in {n_trees} pieces make a cycle, closed by the "
+            f"edge from vertex {a} to {b}; a skeleton must be a tree or several trees"
+        )
+        raise SkeletonError(msg)
     return parents

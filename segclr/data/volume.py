@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segclr.data.access import Access
 from segclr.data.downsample import Downsampled, Reduction
+from segclr.data.grey import GreySource
+from segclr.data.missing import MissingChunks
+from segclr.data.normalize import Normalization, NormalizedSource
 from segclr.errors import ScaleError, VolumeError
 from segclr.geometry import BoundingBox, Triple, VoxelSize
 
-__all__ = ["ArraySource", "Source", "Volume", "check_aligned", "open_volume"]
+__all__ = ["ArraySource", "Source", "StoredScale", "Volume", "check_aligned", "open_volume"]
 
-_FORMATS = {"precomputed": "segclr.data.precomputed", "zarr": "segclr.data.ome_zarr"}
+_FORMATS = {
+    "precomputed": "segclr.data.precomputed",
+    "zarr": "segclr.data.ome_zarr",
+    "n5": "segclr.data.n5",
+    "graphene": "segclr.data.graphene",
+}
 """Module of each scheme, imported when first needed: the libraries behind them are heavy. Each offers
-``scales(path) -> list[VoxelSize]`` and ``open_scale(path, index) -> Source``."""
+``scales(path, access) -> Sequence[StoredScale]``."""
 
 SCALE_TOLERANCE = 0.05
 """A stored scale fits when each axis is within this share of the voxel size asked for (DESIGN)."""
@@ -57,15 +66,38 @@ class Source(Protocol):
         ...
 
 
+class StoredScale(Protocol):
+    """One of the scales of a stored volume, as its metadata describe it."""
+
+    @property
+    def voxel_size_nm(self) -> VoxelSize:
+        """Size of a voxel (x, y, z) in nm."""
+        ...
+
+    def open(self, missing: MissingChunks) -> Source:
+        """The scale as a source of voxels, which notes there what it lacks."""
+        ...
+
+
 @dataclass(frozen=True)
 class Volume:
     """A volume at one scale.
 
     Attributes:
         source: where the voxels come from.
+        missing: what was found missing and read as background.
     """
 
     source: Source
+    missing: MissingChunks = field(default_factory=MissingChunks, compare=False, repr=False)
+
+    @property
+    def n_missing_chunks(self) -> int:
+        """Chunks that this object found missing and read as background, each counted once.
+
+        For the ``counts`` of a stage's outcome, taken in the process that reads, after it has read.
+        """
+        return len(self.missing.names)
 
     @property
     def url(self) -> str:
@@ -96,7 +128,11 @@ class Volume:
         """The voxels of a box as [z, y, x], zero beyond the volume's bounds.
 
         Raises:
-            VolumeError: a chunk is missing or cannot be decoded.
+            VolumeError: a chunk is missing, and that is an error by the volume's policy.
+            CorruptDataError: a chunk cannot be decoded.
+            AccessDeniedError: the store refuses a chunk.
+            ReadTimeoutError: the read did not end in time.
+            UnreachableError: the store does not answer, after retries.
         """
         inside = box.intersect(self.bounds)
         if inside == box and box.n_voxels:
@@ -105,6 +141,37 @@ class Volume:
         if inside.n_voxels:
             values[inside.slices_zyx(box.start)] = self.source.read_inside(inside)
         return values
+
+    def crop(self, box: BoundingBox) -> Volume:
+        """The same volume where it lies within a box; what is beyond reads as 0."""
+        return replace(self, source=_Cropped(self.source, box.intersect(self.bounds)))
+
+
+@dataclass(frozen=True)
+class _Cropped:
+    """A source of which only a box exists."""
+
+    whole: Source
+    bounds: BoundingBox
+
+    @property
+    def url(self) -> str:
+        return self.whole.url
+
+    @property
+    def voxel_size_nm(self) -> VoxelSize:
+        return self.whole.voxel_size_nm
+
+    @property
+    def chunk_size_vx(self) -> Triple:
+        return self.whole.chunk_size_vx
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.whole.dtype
+
+    def read_inside(self, box: BoundingBox) -> NDArray[Any]:
+        return self.whole.read_inside(box)
 
 
 @dataclass(frozen=True)
@@ -138,55 +205,97 @@ class ArraySource:
 
 
 def open_volume(
-    url: str | NDArray[Any], *, voxel_size_nm: VoxelSize, downsample: Reduction | None = None
+    url: str | NDArray[Any],
+    *,
+    voxel_size_nm: VoxelSize,
+    downsample: Reduction | None = None,
+    grey_range: tuple[float, float] | None = None,
+    normalize: Normalization | None = None,
+    access: Access | None = None,
 ) -> Volume:
     """Open the scale of a volume whose voxel size is the one asked for.
 
     Args:
-        url: ``precomputed://...`` or ``zarr://...`` (OME-Zarr), or an array [z, y, x] in memory, which
-            is taken to have the voxel size given.
+        url: ``precomputed://...``, ``graphene://...``, ``zarr://...`` (OME-Zarr) or ``n5://...``, or an array
+            [z, y, x] in memory, which is taken to have the voxel size given.
         voxel_size_nm: (x, y, z) in nm; the stored scale nearest to it, within 5 % on each axis.
         downsample: ``"mean"`` (EM) or ``"mode"`` (labels): where no stored scale fits, reduce a finer
             one by whole factors on the fly.
+        grey_range: stored values (low, high) that become 0 and 255 of uint8 EM, before it is reduced.
+        normalize: ``"clahe"`` or ``"zscore"``: even out the local contrast of uint8 EM, last of all.
+        access: choices that some formats need; the defaults of :class:`Access` where absent.
 
     Raises:
         ScaleError: no scale fits; the message lists those there are.
         MissingDataError: there is no volume at this URL.
         VolumeError: the scheme is unknown, or the metadata cannot be used.
+        AccessDeniedError: the store refuses.
+        ReadTimeoutError: the store did not answer in time.
+        UnreachableError: the store does not answer, after retries.
     """
     if not all(np.isfinite(size) and size > 0 for size in voxel_size_nm):
         msg = f"voxel_size_nm must be three numbers above 0, got {voxel_size_nm}"
         raise VolumeError(msg)
+    access = access or Access()
+    missing = MissingChunks(access.missing)
+    source: Source
+    factor: Triple | None = None
     if isinstance(url, np.ndarray):
-        return Volume(ArraySource(url, voxel_size_nm))
-    scheme, separator, rest = url.partition("://")
+        source = ArraySource(url, voxel_size_nm)
+    else:
+        stored, factor = _stored_scale(url, voxel_size_nm, access=access, downsample=downsample is not None)
+        source = stored.open(missing)
+    if grey_range is not None:
+        source = GreySource(source, grey_range)
+    if factor is not None and downsample is not None:
+        source = Downsampled(source, factor=factor, reduction=downsample)
+    if normalize is not None:
+        source = NormalizedSource(source, normalize)
+    return Volume(source, missing)
+
+
+def _stored_scale(
+    url: str, voxel_size_nm: VoxelSize, *, access: Access, downsample: bool
+) -> tuple[StoredScale, Triple | None]:
+    """The scale to read, and the factor (x, y, z) to reduce it by where none fits."""
+    scheme, separator, path = url.partition("://")
     if not separator or scheme not in _FORMATS:
-        allowed = " or ".join(f"{name}://" for name in _FORMATS)
-        msg = f"cannot open {url!r}: the URL must begin with {allowed}"
+        msg = f"cannot open {url!r}: the URL must begin with {', '.join(f'{name}://' for name in _FORMATS)}"
         raise VolumeError(msg)
-    stored_format = importlib.import_module(_FORMATS[scheme])
-    stored: list[VoxelSize] = stored_format.scales(rest)
-    index = _fitting(stored, voxel_size_nm)
+    if not path:
+        msg = f"cannot open {url!r}: there is no path behind {scheme}://"
+        raise VolumeError(msg)
+    scales: Sequence[StoredScale] = importlib.import_module(_FORMATS[scheme]).scales(path, access)
+    sizes = [scale.voxel_size_nm for scale in scales]
+    index = _fitting(sizes, voxel_size_nm)
     if index is not None:
-        return Volume(stored_format.open_scale(rest, index))
-    finer = _reducible(stored, voxel_size_nm) if downsample else None
-    if finer is None or downsample is None:
-        listed = ", ".join("x".join(f"{s:g}" for s in scale) for scale in stored)
-        hint = "" if downsample else "; a finer one can be reduced with downsample"
-        msg = (
-            f"{url} has no scale within {SCALE_TOLERANCE:.0%} of {_text(voxel_size_nm)} nm (x, y, z): "
-            f"it has {listed} nm{hint}"
+        return scales[index], None
+    finer = _reducible(sizes, voxel_size_nm)
+    if finer is not None and downsample:
+        return scales[finer[0]], finer[1]
+    msg = (
+        f"{url} has no scale within {SCALE_TOLERANCE:.0%} of {_text(voxel_size_nm)} nm (x, y, z): "
+        f"it has {', '.join(_text(size) for size in sizes)} nm; {_advice(sizes, voxel_size_nm, finer)}"
+    )
+    raise ScaleError(msg)
+
+
+def _advice(sizes: Sequence[VoxelSize], wanted: VoxelSize, finer: tuple[int, Triple] | None) -> str:
+    """What can be done where no scale fits."""
+    if finer is not None:
+        return f"volume.downsample: true reduces {_text(sizes[finer[0]])} nm by {_text(finer[1])}"
+    if any(all(s <= w * (1 + SCALE_TOLERANCE) for s, w in zip(size, wanted, strict=True)) for size in sizes):
+        return (
+            "no finer one leads there by whole factors, so it cannot be reduced either; choose one of these"
         )
-        raise ScaleError(msg)
-    index, factor = finer
-    return Volume(Downsampled(stored_format.open_scale(rest, index), factor=factor, reduction=downsample))
+    return "none of them is finer, so it cannot be reduced either; choose one of these"
 
 
 def check_aligned(em: Volume, segmentation: Volume) -> None:
     """Refuse EM and segmentation that do not lie on one grid.
 
     Raises:
-        VolumeError: voxel sizes differ, boxes do not overlap, or data types cannot be used.
+        VolumeError: voxel sizes or boxes differ, or data types cannot be used.
     """
     if not np.allclose(em.voxel_size_nm, segmentation.voxel_size_nm, rtol=1e-3):
         msg = (
@@ -195,21 +304,33 @@ def check_aligned(em: Volume, segmentation: Volume) -> None:
         )
         raise VolumeError(msg)
     if em.bounds != segmentation.bounds:
-        msg = (
+        common = em.bounds.intersect(segmentation.bounds)
+        covers = (
             f"EM covers voxels {em.bounds.start} to {em.bounds.stop}, segmentation "
-            f"{segmentation.bounds.start} to {segmentation.bounds.stop} (x, y, z); both must be the same"
+            f"{segmentation.bounds.start} to {segmentation.bounds.stop} (x, y, z)"
+        )
+        if not common.n_voxels:
+            msg = f"{covers}: they do not overlap"
+            raise VolumeError(msg)
+        share = common.n_voxels / max(em.bounds.n_voxels, segmentation.bounds.n_voxels)
+        msg = (
+            f"{covers}; both must be the same. If both are placed rightly, volume.common_bounds: true works "
+            f"on what both cover, {common.start} to {common.stop}, {share:.1%} of the larger"
         )
         raise VolumeError(msg)
     if em.dtype != np.uint8:
-        msg = f"EM must be uint8, got {em.dtype} in {em.url}"
+        msg = (
+            f"EM must be uint8, got {em.dtype} in {em.url}: set volume.grey_range to the values that shall "
+            "become black and white"
+        )
         raise VolumeError(msg)
     if segmentation.dtype.kind != "u":
         msg = f"segmentation must be of unsigned integers, got {segmentation.dtype} in {segmentation.url}"
         raise VolumeError(msg)
 
 
-def _text(voxel_size_nm: VoxelSize) -> str:
-    return "x".join(f"{s:g}" for s in voxel_size_nm)
+def _text(values: Sequence[float]) -> str:
+    return "x".join(f"{v:g}" for v in values)
 
 
 def _fitting(stored: Sequence[VoxelSize], wanted: VoxelSize) -> int | None:

@@ -26,6 +26,9 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         msg = f"device {name!r} was asked for, but PyTorch sees no CUDA device here; allowed: auto, cpu"
         raise EncoderError(msg)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        msg = f"device {name!r} was asked for, but PyTorch sees no Apple GPU here; allowed: auto, cpu"
+        raise EncoderError(msg)
     return device
 
 

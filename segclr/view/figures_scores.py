@@ -103,7 +103,7 @@ def figure_f1_against_radius(curves: Sequence[ScoreCurve]) -> Figure:
 
 
 def figure_scores(scores: Sequence[Score], *, ylabel: str = "macro F1") -> Figure:
-    """Bars from 0 to 1, grouped by task, one colour a method, values written above."""
+    """Bars grouped by task, one colour a method, values written above; low ones get an axis of their own."""
     if not scores:
         msg = "no score to draw"
         raise DataError(msg)
@@ -117,7 +117,7 @@ def figure_scores(scores: Sequence[Score], *, ylabel: str = "macro F1") -> Figur
         places = [tasks.index(b.task) + (i - (len(methods) - 1) / 2) * 0.8 / len(methods) for b in bars]
         _bars(axes, places, bars, width=0.74 / len(methods), colour=colours[method])
     axes.set_xticks(range(len(tasks)), tasks)
-    axes.set(ylabel=ylabel, ylim=(0, 1))
+    axes.set(ylabel=ylabel, ylim=(0, _highest(scores)))
     axes.set_xlim(-0.6, len(tasks) - 0.4)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     tidy(axes).tick_params(axis="x", length=0)
@@ -193,13 +193,25 @@ def _method_colours(methods: Sequence[str]) -> dict[str, str]:
     return {method: fixed.get(method) or next(others) for method in methods}
 
 
+def _text(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def _highest(scores: Sequence[Score]) -> float:
+    """Upper end of the axis: 1, unless everything lies in its lowest third."""
+    highest = max(max(s.value, s.interval[1] if s.interval else 0.0) for s in scores)
+    return 1.0 if highest > 1 / 3 else max(1.2 * highest, 1e-3)
+
+
 def _bars(axes: Axes, places: list[float], bars: list[Score], *, width: float, colour: str) -> None:
     values = [b.value for b in bars]
     axes.bar(places, values, width, color=colour, edgecolor="black", linewidth=0.5, label=bars[0].method)
     _error_bars(axes, places, [b.interval for b in bars], colour="black")
     for place, bar in zip(places, bars, strict=True):
         top = max(bar.value, bar.interval[1] if bar.interval else 0.0)
-        axes.text(place, top + 0.015, f"{bar.value:.2f}", ha="center", va="bottom", fontsize=7)
+        axes.annotate(
+            _text(bar.value), (place, top), (0, 2), textcoords="offset points", ha="center", fontsize=7
+        )
 
 
 def _error_bars(axes: Axes, places: ArrayLike, intervals: Sequence[Interval | None], *, colour: str) -> None:

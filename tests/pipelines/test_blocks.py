@@ -11,7 +11,7 @@ from pipelines.cluster import Executors
 from pipelines.records import Outcome, is_done, read_record
 from pipelines.run import Run
 from segclr.config import RunConfig
-from segclr.errors import DataError, RunMismatchError, StageFailedError
+from segclr.errors import AccessDeniedError, DataError, RunMismatchError, StageFailedError
 
 PARTS = [f"part-{i}" for i in range(7)]
 INPUTS = {"volume": "v1", "seed": "0"}
@@ -117,3 +117,10 @@ def test_a_record_holds_nothing_that_differs_between_two_runs(tmp_path):
     record = read_record(str(tmp_path / "a"), "stage", "part-0")
     assert record is not None
     assert record.files["out/part-0"]["size"] == 6
+
+
+def test_a_refusing_server_stops_the_stage_at_once(tmp_path):
+    work = partial(fail_on, str(tmp_path), ("part-2",), AccessDeniedError)
+    with pytest.raises(AccessDeniedError, match="part-2"):
+        run_parts(make_run(tmp_path), work)
+    assert attempts(tmp_path) == PARTS[:3]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from segclr.store.parquet import read_columns
 from tests.pipelines.conftest import config_tree, make_volumes, segclr, write_precomputed
 
 
@@ -202,6 +203,7 @@ def test_labels_and_evaluation_may_change_in_a_run_that_goes_on(finished_run, vo
         ("run=", 2, "run"),
         ("embed.device=tpu", 2, "embed.device"),
         ("embed.device=cuda", 1, "cuda"),
+        ("embed.device=mps", 1, "mps"),
     ],
 )
 def test_a_run_that_cannot_be_is_told_at_once(config_file, override, status, word):
@@ -240,3 +242,45 @@ def test_a_blank_em_is_told_before_training(config_file, tmp_path):
         "em": f"precomputed://file://{tmp_path}/blank"
     }
     refused(segclr("run", str(config_file(volume=tree))), 1, "cubes are blank")
+
+
+@pytest.mark.parametrize(
+    ("rows", "word"),
+    [
+        ("9007199254740993,a,test\n7,b,test", "split is test in every row"),
+        ("9007199254740993,a,train\n7,a,test", "names 1 cell types"),
+        ("1,a,train\n2,b,test", "has a node in this volume"),
+    ],
+)
+def test_labels_that_cannot_serve_are_told_before_training(config_file, tmp_path, rows, word):
+    (tmp_path / "types.csv").write_text(f"segment_id,cell_type,split\n{rows}\n")
+    config = config_file(labels={"cell_types": str(tmp_path / "types.csv")})
+    refused(segclr("run", str(config)), 1, word)
+    assert not (tmp_path / "run" / "cubes.zarr").exists()
+
+
+def test_a_label_volume_of_another_place_or_without_names_is_told_at_once(config_file, volumes, tmp_path):
+    write_precomputed(tmp_path / "labels", np.zeros((48, 64, 96), dtype=np.uint8), kind="segmentation")
+    url = f"precomputed://file://{tmp_path}/labels"
+    refused(segclr("run", str(config_file(labels={"compartments": url}))), 2, "compartment_names")
+    labels = {"compartments": url, "compartment_names": {1: "axon"}}
+    refused(segclr("run", str(config_file(labels=labels))), 1, "labels.compartments covers", "(128, 64, 64)")
+
+
+def test_a_table_that_calls_trained_segments_test_is_refused(finished_run, volumes, tmp_path):
+    sides = read_columns(str(finished_run / "segments.parquet"))
+    rows = [
+        f"{i},{'ab'[n % 2]},{'train' if side == 'held_out' else 'test'}"
+        for n, (i, side) in enumerate(zip(sides["segment_id"].tolist(), sides["split"], strict=True))
+    ]
+    (tmp_path / "types.csv").write_text("segment_id,cell_type,split\n" + "\n".join(rows) + "\n")
+    tree = config_tree(volumes, finished_run) | {"labels": {"cell_types": str(tmp_path / "types.csv")}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    result = segclr("classify", "fit", "--config", str(tmp_path / "config.yaml"), "--task", "cell_type")
+    refused(result, 1, "test that the encoder was trained on")
+
+
+def test_yaml_merge_keys_work(config_file):
+    path = config_file()
+    path.write_text(path.read_text() + "\nplan: {<<: {n: 1}, m: 2}\n")
+    refused(segclr("run", str(path)), 2, "plan.n: unknown key", "plan.m: unknown key")

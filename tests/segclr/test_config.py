@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from segclr import files
-from segclr.config import EncoderConfig, PairConfig, RunConfig, TrainConfig, digest, load_config
+from segclr.config import EncoderConfig, NodeConfig, PairConfig, RunConfig, TrainConfig, digest, load_config
 from segclr.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -180,3 +180,54 @@ def test_digests_are_equal_for_equal_values_only():
     different = [digest(TrainConfig()), digest(TrainConfig(steps=7)), digest(TrainConfig(), 3), digest()]
     assert len({*different, digest(EncoderConfig())}) == 5
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("volume.missing=zero", "volume.missing"),
+        ("volume.timeout_s=0", "volume.timeout_s"),
+        ("volume.normalize=minmax", "volume.normalize"),
+        ("volume.grey_range=[5, 5]", "volume"),
+        ("volume.em_channel=-1", "volume.em_channel"),
+        ("volume.segmentation=precomputed://em/", "volume"),
+    ],
+)
+def test_what_no_volume_can_be_read_by_is_refused_with_its_key(tmp_path, override, key):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "name: t\nrun: runs/t\nvolume: {em: 'precomputed://em', segmentation: 'precomputed://seg', "
+        "voxel_size_nm: [8, 8, 40]}\n"
+    )
+    assert load_config(str(path)).volume.missing == "error"
+    with pytest.raises(ConfigError, match=f"{key}:"):
+        load_config(str(path), [override])
+
+
+def test_bins_of_pairs_are_equal_or_have_the_edges_and_weights_given():
+    equal = PairConfig(min_distance_nm=100, max_distance_nm=500, n_bins=2)
+    assert (equal.edges_nm, equal.weights) == ((100, 300, 500), (1, 1))
+    given = PairConfig(max_distance_nm=500, bin_edges_nm=(50, 70), bin_weights=(1, 0, 3))
+    assert (given.edges_nm, given.weights) == ((0, 50, 70, 500), (1, 0, 3))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"bin_edges_nm": (70, 50)}, "ascend"),
+        ({"bin_edges_nm": (0, 50)}, "ascend"),
+        ({"bin_edges_nm": (150_000,)}, "ascend"),
+        ({"bin_weights": (1, 1)}, "bin_weights must be 4"),
+        ({"n_bins": 2, "bin_weights": (0, 0)}, "not all 0"),
+        ({"n_bins": 2, "bin_weights": (2, -1)}, "greater than or equal to 0"),
+    ],
+)
+def test_bins_that_cannot_be_are_refused(keys, message):
+    with pytest.raises(ValueError, match=message):
+        PairConfig(**keys)
+
+
+def test_a_box_of_nodes_has_its_first_corner_below_its_last():
+    assert NodeConfig(box_nm=((-5, 0, 0), (1, 1, 1))).box_nm == ((-5, 0, 0), (1, 1, 1))
+    with pytest.raises(ValueError, match="first corner"):
+        NodeConfig(box_nm=((0, 0, 0), (1, 0, 1)))

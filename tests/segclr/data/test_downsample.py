@@ -61,6 +61,15 @@ def test_half_a_grey_value_rounds_up(values, mean):
     assert reduce_mean(np.array(values, np.uint8).reshape(1, 1, 2), (2, 1, 1)).item() == mean
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "int32", "float32"])
+def test_the_mean_of_other_kinds_is_rounded_half_up_and_that_of_numbers_not_at_all(dtype):
+    values = np.array([-3, -2, 30000, 30001] if dtype != "uint16" else [3, 4, 65535, 65534], dtype)
+    got = reduce_mean(values.reshape(1, 1, 4), (2, 1, 1))
+    assert got.dtype == dtype
+    exact = values.astype(float).reshape(2, 2).mean(axis=1)
+    assert np.array_equal(got.ravel(), (exact if dtype == "float32" else np.floor(exact + 0.5)).astype(dtype))
+
+
 def test_ids_that_share_a_float64_stay_apart():
     labels = np.array([2**53, 2**53 + 1, 2**53 + 1], np.uint64).reshape(1, 1, 3)
     assert reduce_mode(labels, (3, 1, 1)).item() == 2**53 + 1

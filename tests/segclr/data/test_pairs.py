@@ -1,13 +1,16 @@
+import dataclasses
+
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from scipy import stats
 
 from segclr.config import PairConfig
+from segclr.data.node_facts import cable_table
 from segclr.data.nodes import NodeTable
-from segclr.data.pairs import PairTable, distances_from_node_nm, sample_pairs
+from segclr.data.pairs import PairTable, allot_pairs, draw_pairs
 from segclr.errors import DataError
+from tests.segclr.data.test_tree import graph_of
 
 IDS = [7, 2**53, 2**53 + 1, 2**63 + 5, 2**64 - 1]
 
@@ -33,28 +36,90 @@ def of_segment(pairs, segment_id):
     return [(int(a), int(b)) for a, b in zip(pairs.nodes_a[rows], pairs.nodes_b[rows], strict=True)]
 
 
-@st.composite
-def forests(draw):
-    n = draw(st.integers(1, 20))
-    parents = [-1] + [draw(st.integers(-1, i - 1)) for i in range(1, n)]
-    points = draw(st.lists(st.tuples(*[st.integers(0, 5000)] * 3), min_size=n, max_size=n))
-    return np.array(points, np.float32), np.array(parents, np.int32)
+def sample_pairs(table, config, *, held_out=(), seed=0):
+    """Allot and draw at once, as the stages do it apart."""
+    cables = cable_table(table)
+    return draw_pairs(
+        table,
+        config,
+        n_pairs=allot_pairs(cables["cable_nm"], config),
+        held_out=np.isin(cables["segment_id"], np.array(sorted(held_out), np.uint64)),
+        seed=seed,
+    )
 
 
-@given(forests(), st.data())
-def test_distances_equal_dijkstra_and_are_infinite_to_other_trees(forest, data):
-    points, parents = forest
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(parents)))
-    for child, parent in enumerate(parents):
+def probabilities(table, config):
+    """Of each pair of rows, by the definition in ``segclr.data.pairs``, from networkx distances."""
+    n, edges, weights = len(table), config.edges_nm, config.weights
+    graph = graph_of(table.points_nm.astype(float), table.parent_rows())
+    share = np.zeros((n, n))
+    for a, found in nx.all_pairs_dijkstra_path_length(graph):
+        bins = {}
+        for b, gap in found.items():
+            if b != a and edges[0] <= gap <= edges[-1]:
+                bins.setdefault(min(np.searchsorted(edges, gap, "right") - 1, len(weights) - 1), []).append(b)
+        total = sum(weights[i] for i in bins)
+        for i, partners in bins.items():
+            if weights[i]:
+                share[a, partners] = weights[i] / total / len(partners)
+    return share / max((share.sum(axis=1) > 0).sum(), 1)
+
+
+def random_tree(n, seed, segment_id):
+    """Straight edges of whole hundreds of nm, so that distances fall on edges of bins."""
+    random = np.random.default_rng(seed)
+    parents = [-1, *(int(random.integers(max(0, i - 3), i)) for i in range(1, n))]
+    points = np.zeros((n, 3))
+    for i, parent in enumerate(parents):
         if parent >= 0:
-            a, b = points[child].astype(float), points[parent].astype(float)
-            graph.add_edge(child, int(parent), weight=float(np.linalg.norm(a - b)))
-    source = data.draw(st.integers(0, len(parents) - 1))
-    found = nx.single_source_dijkstra_path_length(graph, source)
-    expected = np.array([found.get(i, np.inf) for i in range(len(parents))])
-    got = distances_from_node_nm(source, points_nm=points, parents=parents)
-    np.testing.assert_allclose(got, expected, atol=1e-3)
+            points[i] = points[parent] + random.permutation([100.0 * random.integers(1, 6), 0, 0])
+    table = chain(segment_id, n, parents=parents)
+    return dataclasses.replace(table, points_nm=points.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PairConfig(max_distance_nm=1200, n_bins=3),
+        PairConfig(max_distance_nm=2000, bin_edges_nm=(100, 700), bin_weights=(5, 1, 2)),
+        PairConfig(min_distance_nm=900, max_distance_nm=1500, bin_edges_nm=(1000,), bin_weights=(0, 1)),
+    ],
+)
+def test_pairs_are_drawn_with_the_probabilities_of_the_definition(config):
+    table = NodeTable.concatenate([random_tree(14, seed, IDS[seed]) for seed in (3, 4)])
+    n_drawn = 30_000
+    pairs = draw_pairs(
+        table, config, n_pairs=np.array([n_drawn, n_drawn]), held_out=np.zeros(2, bool), seed=11
+    )
+    for segment_id, rows in table.segments():
+        expected = probabilities(table.take(np.arange(rows.start, rows.stop)), config) * n_drawn
+        observed = np.zeros(expected.shape)
+        mine = pairs.segment_ids == np.uint64(segment_id)
+        np.add.at(observed, (pairs.nodes_a[mine], pairs.nodes_b[mine]), 1)
+        assert not observed[expected == 0].any()
+        possible = expected > 0
+        assert stats.chisquare(observed[possible], expected[possible]).pvalue > 1e-3
+
+
+def test_one_anchor_among_thousands_is_found_and_drawn_alone():
+    """Only the chain's two ends have a partner that far: anchors drawn at random miss them."""
+    config = PairConfig(min_distance_nm=2_998_500, max_distance_nm=3e6, n_bins=1)
+    pairs = draw_pairs(
+        chain(IDS[4], 3000), config, n_pairs=np.array([40]), held_out=np.zeros(1, bool), seed=0
+    )
+    assert {tuple(p) for p in of_segment(pairs, IDS[4])} == {(0, 2999), (2999, 0)}
+    assert len(pairs) == 40
+
+
+def test_the_allotment_adds_up_and_is_within_one_of_the_exact_share():
+    cables = np.random.default_rng(0).exponential(20_000, 1000)
+    cables[:100] = 0
+    config = PairConfig(n_pairs=12_345, length_power=0.7, min_distance_nm=50)
+    counts = allot_pairs(cables, config)
+    exact = np.where(cables >= 50, cables, 0) ** 0.7
+    assert counts.sum() == 12_345
+    assert not counts[:100].any()
+    assert np.abs(counts - exact / exact.sum() * 12_345).max() <= 1
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 150_000), (3000, 7000), (2000, 2500), (0, 1000)])
@@ -139,13 +204,18 @@ def test_held_out_segments_are_marked_and_round_trip():
         (NodeTable.concatenate([]), PairConfig()),
         (chain(IDS[3], 3, spacing=0.0), PairConfig()),
         (chain(IDS[3], 5), PairConfig(min_distance_nm=5000)),
-        (chain(IDS[3], 5), PairConfig(max_distance_nm=999)),
         (chain(IDS[3], 5, parents=[-1] * 5), PairConfig()),
     ],
 )
-def test_nodes_that_allow_no_pair_are_an_error(table, config):
+def test_nodes_without_cable_enough_for_a_pair_are_an_error(table, config):
     with pytest.raises(DataError, match="no pair can be drawn"):
-        sample_pairs(table, config, held_out=set(), seed=0)
+        sample_pairs(table, config)
+
+
+def test_a_segment_without_partners_in_range_gets_no_pairs_and_the_others_get_theirs():
+    table = NodeTable.concatenate([chain(IDS[3], 5), chain(IDS[4], 5, spacing=300.0)])
+    pairs = sample_pairs(table, PairConfig(max_distance_nm=999, n_pairs=20, length_power=0))
+    assert len(of_segment(pairs, IDS[4])) == len(pairs) == 10
 
 
 def test_a_pair_exactly_at_the_shortest_distance_is_drawn():

@@ -1,7 +1,9 @@
+import re
+
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from segclr.data.skeleton import Skeleton, edge_lengths_nm, root_forest, topological_order
@@ -101,3 +103,46 @@ def test_a_path_of_a_hundred_thousand_vertices_is_ordered():
     n = 100_000
     parents = np.r_[np.arange(1, n), -1]
     assert np.array_equal(topological_order(parents), np.arange(n)[::-1])
+
+
+@given(forests(), st.data())
+def test_a_cycle_names_the_segment_and_an_edge_of_it(parents, data):
+    edges = [(c, int(p)) for c, p in enumerate(parents) if p >= 0]
+    graph = nx.Graph(edges)
+    graph.add_nodes_from(range(len(parents)))
+    tree = sorted(data.draw(st.sampled_from(sorted(map(sorted, nx.connected_components(graph))))))
+    a, b = (data.draw(st.sampled_from(tree)) for _ in range(2))
+    assume(not graph.has_edge(a, b))
+    graph.add_edge(a, b)
+    points = np.zeros((len(parents), 3))
+    with pytest.raises(SkeletonError, match=rf"segment {ID}: .*cycle") as caught:
+        Skeleton.from_edges(ID, points_nm=points, edges=np.array(graph.edges), radii_nm=np.ones(len(points)))
+    named = tuple(map(int, re.search(r"edge from vertex (\d+) to (\d+)", str(caught.value)).groups()))
+    assert named == (a, a) == (b, b) or named in graph.edges
+    graph.remove_edge(*named)
+    assert nx.is_forest(graph)  # so the edge was one of the cycle
+
+
+@given(forests(), st.data())
+def test_a_cycle_of_parents_names_an_edge_of_it(parents, data):
+    tip = data.draw(st.integers(0, len(parents) - 1))
+    path = [tip]
+    while parents[path[-1]] >= 0:
+        path.append(int(parents[path[-1]]))
+    parents[path[-1]] = tip
+    with pytest.raises(SkeletonError) as caught:
+        topological_order(parents)
+    named = tuple(map(int, re.search(r"edge from vertex (\d+) to (\d+)", str(caught.value)).groups()))
+    assert named in set(zip(path, [*path[1:], tip], strict=True))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_vertex_at_no_finite_place_is_refused(wrong):
+    with pytest.raises(SkeletonError, match=rf"segment {ID}: 1 of 2 vertices .* vertex 1"):
+        skeleton([-1, 0], [[0, 0, 0], [0, wrong, 0]])
+
+
+def test_a_skeleton_of_nothing_has_no_tree():
+    empty = np.zeros((0, 3))
+    made = Skeleton.from_edges(ID, points_nm=empty, edges=empty[:, :2].astype(int), radii_nm=empty[:, 0])
+    assert (len(made), made.cable_length_nm) == (0, 0)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segclr.data.volume import ArraySource, Volume, check_aligned, open_volume
@@ -17,6 +17,7 @@ def volume(array=ARRAY, size=SIZE, offset=OFFSET):
 
 
 @given(st.tuples(*[st.integers(-15, 25)] * 3), st.tuples(*[st.integers(0, 14)] * 3))
+@settings(deadline=None)
 def test_a_box_reads_zero_beyond_the_bounds_and_the_voxels_within(start, size):
     box = BoundingBox(start, tuple(a + b for a, b in zip(start, size, strict=True)))
     naive = np.zeros(box.shape_zyx, np.uint64)
@@ -35,9 +36,11 @@ def test_an_array_opens_as_a_volume_at_the_origin():
     assert np.array_equal(opened.read(opened.bounds), ARRAY)
 
 
-@pytest.mark.parametrize("url", ["http://x", "/plain/path", "s3://bucket/x", "n5:///x", "", "precomputed:/x"])
+@pytest.mark.parametrize(
+    "url", ["http://x", "/plain/path", "s3://bucket/x", "hdf5:///x", "", "precomputed:/x"]
+)
 def test_an_unknown_scheme_is_refused_with_those_allowed(url):
-    with pytest.raises(VolumeError, match="precomputed:// or zarr://"):
+    with pytest.raises(VolumeError, match="precomputed://, zarr://, n5://, graphene://"):
         open_volume(url, voxel_size_nm=SIZE)
 
 
@@ -74,8 +77,29 @@ def test_a_segmentation_of_another_grid_or_kind_is_refused(segmentation, expecte
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.int8])
 def test_em_that_is_not_uint8_is_refused(dtype):
-    with pytest.raises(VolumeError, match="EM must be uint8"):
+    with pytest.raises(VolumeError, match=r"EM must be uint8.*volume\.grey_range"):
         check_aligned(em(dtype=dtype), em(dtype=np.uint64))
+
+
+def test_volumes_that_do_not_overlap_are_told_from_those_that_do_in_part():
+    with pytest.raises(VolumeError, match="they do not overlap"):
+        check_aligned(em(), em(offset=(6, 0, 0), dtype=np.uint64))
+    with pytest.raises(VolumeError, match=r"common_bounds: true .* \(2, 0, 0\) to \(6, 5, 4\), 66\.7%"):
+        check_aligned(em(), em(offset=(2, 0, 0), dtype=np.uint64))
+
+
+def test_a_cropped_volume_reads_the_same_within_and_zero_beyond():
+    whole = volume()
+    box = BoundingBox((8, 0, 9), (13, 2, 40))
+    cropped = whole.crop(box)
+    assert cropped.bounds == BoundingBox((10, 0, 9), (13, 2, 12))
+    assert (cropped.voxel_size_nm, cropped.dtype, cropped.url) == (SIZE, np.uint64, "memory")
+    around = cropped.bounds.grow(2)
+    want = whole.read(around)
+    beyond = np.ones(want.shape, bool)
+    beyond[cropped.bounds.slices_zyx(around.start)] = False
+    want[beyond] = 0
+    assert np.array_equal(cropped.read(around), want)
 
 
 def test_a_scale_error_is_a_lookup_error_and_a_value_error():
