@@ -278,6 +278,30 @@ def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluste
     typer.echo(files.read_bytes(url).decode())
 
 
+@app.command("import-weights")
+def import_weights(
+    checkpoint: Annotated[str, typer.Argument(help="TensorFlow checkpoint, without .index and .data-*.")],
+    out: Annotated[str, typer.Option("--out", help="Folder of the encoder (path or URL).")],
+    voxel_size_nm: Annotated[
+        tuple[float, float, float],
+        typer.Option("--voxel-size-nm", help="nm (x, y, z) the weights were trained at; H01: 32 32 33."),
+    ] = (32.0, 32.0, 40.0),
+    size_vx: Annotated[int, typer.Option("--size-vx", min=1, help="Edge of the cubes, voxels.")] = 129,
+) -> None:
+    """Turn a released TensorFlow checkpoint into an encoder.
+
+    Needs the extra tensorflow. Every variable is accounted for; afterwards TensorFlow is not needed.
+
+    Example: segclr import-weights model.ckpt-216000.training_tf2resaved-1 --out encoders/microns
+    """
+    from segclr.model.tensorflow_import import import_tensorflow_checkpoint
+
+    encoder = import_tensorflow_checkpoint(checkpoint, voxel_size_nm=voxel_size_nm, size_vx=size_vx)
+    encoder.save(out)
+    n = sum(p.numel() for p in encoder.network.parameters())
+    typer.echo(f"{out}: {n / 1e6:.2f} M parameters, {encoder.config.embedding_dim} dimensions")
+
+
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (path or URL).")]
 
 

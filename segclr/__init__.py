@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segclr.data.cubes import cut_cubes
     from segclr.data.volume import open_volume
     from segclr.model.checkpoint import load_encoder
+    from segclr.model.tensorflow_import import import_tensorflow_checkpoint
     from segclr.store.embeddings import EmbeddingTable, open_embeddings
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "classify",
     "cut_cubes",
     "explore",
+    "import_tensorflow_checkpoint",
     "load_encoder",
     "open_embeddings",
     "open_volume",
@@ -40,6 +42,7 @@ _HOME = {
     "Access": "segclr.data.access",
     "EmbeddingTable": "segclr.store.embeddings",
     "cut_cubes": "segclr.data.cubes",
+    "import_tensorflow_checkpoint": "segclr.model.tensorflow_import",
     "load_encoder": "segclr.model.checkpoint",
     "open_embeddings": "segclr.store.embeddings",
     "open_volume": "segclr.data.volume",

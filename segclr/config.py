@@ -308,6 +308,11 @@ class CubeConfig(Section):
 class EncoderConfig(Section):
     """Architecture of the encoder."""
 
+    family: Literal["modern", "legacy"] = Field(
+        "modern",
+        description="legacy: the network of the released weights, to the last layer; of the keys below it "
+        "takes embedding_dim and projection_dim only",
+    )
     depth: Literal[10, 18, 34, 50] = Field(18, description="layers of the residual network")
     stages: int = Field(4, ge=1, le=4, description="stages of residual blocks kept; fewer for small cubes")
     width: float = Field(1.0, gt=0, description="factor on the 64, 128, 256, 512 channels")
@@ -330,6 +335,20 @@ class EncoderConfig(Section):
     bottleneck_hidden: int = Field(512, ge=1, description="width of the published bottleneck's hidden layers")
     embedding_dim: int = Field(64, ge=1, description="length of an embedding")
     projection_dim: int = Field(16, ge=1, description="length of the vector the loss sees")
+
+    @model_validator(mode="after")
+    def _check_family(self) -> Self:
+        if self.family == "legacy":
+            own = {"family", "embedding_dim", "projection_dim"}
+            changed = [
+                k
+                for k, f in type(self).model_fields.items()
+                if k not in own and getattr(self, k) != f.default
+            ]
+            if changed:
+                msg = f"family legacy is one fixed network; leave out {', '.join(changed)}"
+                raise ValueError(msg)
+        return self
 
 
 class AugmentConfig(Section):

@@ -7,6 +7,7 @@ from torch import nn
 
 from segclr.config import EncoderConfig
 from segclr.model.heads import MlpHead, light_projection
+from segclr.model.legacy import LegacyResNet3d
 from segclr.model.resnet3d import ResNet3d
 
 __all__ = ["EncoderNetwork", "build_network"]
@@ -40,7 +41,7 @@ def build_network(config: EncoderConfig, *, seed: int) -> EncoderNetwork:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = ResNet3d(config)
+        backbone = LegacyResNet3d() if config.family == "legacy" else ResNet3d(config)
         n_features, dim, hidden = backbone.n_features, config.embedding_dim, config.bottleneck_hidden
         bottleneck: nn.Module
         projection: nn.Module
