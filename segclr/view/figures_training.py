@@ -18,6 +18,7 @@ __all__ = ["TrainingCurve", "figure_training", "training_columns"]
 
 _BLUE, _VERMILLION, _GREEN, _PURPLE, _ORANGE = OKABE_ITO[:5]
 _BY_CHANCE = 0.975  # of the binomial distribution: more than this is not luck
+_ROOM_FOR_LEGEND = 0.5  # of the height, below the lines
 _LINE: dict[str, Any] = {"linewidth": 1.4, "markersize": 3.5}
 _NEAR, _FAR = (
     np.array([0.0, 0.17, 0.35]),
@@ -108,16 +109,14 @@ def figure_training(curve: TrainingCurve) -> Figure:
     draw = (_loss, _retrieval, _ranking, _dimensions, _geometry, _similarity)
     for letter, axes, panel in zip("abcdef", panels, draw, strict=True):
         panel(axes, curve)
-        axes.set_title(f"{letter}  {axes.get_title()}", loc="left")
+        axes.set_title(f"{letter}  {axes.get_title()}", loc="left", fontsize=9)
         axes.set_title("")
         tidy(axes)
-        axes.title.set_fontsize(9)
         for text in axes.get_legend().get_texts() if axes.get_legend() else ():
             text.set_fontsize(7)
         _mark_collapse(axes, curve)
     for axes in panels[3:]:
-        axes.set_xlabel("optimiser step")
-        axes.xaxis.label.set_fontsize(9)
+        axes.set_xlabel("optimiser step", fontsize=9)
     return figure
 
 
@@ -158,7 +157,7 @@ def _ranking(axes: Axes, curve: TrainingCurve) -> None:
         _plot(
             axes, curve, curve.probe_macro_f1, color=_VERMILLION, marker="D", label="linear probe, macro F1"
         )
-    axes.axhline(0.5, color=_BLUE, linestyle="--", linewidth=1.0, label="chance of it")
+    axes.axhline(0.5, color=_BLUE, linestyle="--", linewidth=1.0, label="its chance")
     axes.set(title="Partner against other cells", ylabel="share")
     lowest = np.nanmin([0.45, *curve.outranked, *curve.probe_macro_f1])
     axes.set_ylim(max(0.0, lowest - 0.05), 1.0)
@@ -175,14 +174,14 @@ def _dimensions(axes: Axes, curve: TrainingCurve) -> None:
     ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if n <= curve.embedding_dim]
     axes.set_yticks(ticks, labels=[str(n) for n in ticks])
     axes.minorticks_off()
-    axes.legend(fontsize=7, frameon=False, loc="center right")
+    axes.legend(fontsize=7, frameon=False, loc="lower right", bbox_to_anchor=(1, 0.1))
 
 
 def _geometry(axes: Axes, curve: TrainingCurve) -> None:
-    _plot(axes, curve, curve.alignment, color=_PURPLE, marker="v", label="alignment: partners apart")
-    _plot(axes, curve, curve.uniformity, color=_BLUE, marker="o", label="uniformity: clumped, all")
+    _plot(axes, curve, curve.alignment, color=_PURPLE, marker="v", label="alignment (squared distance)")
+    _plot(axes, curve, curve.uniformity, color=_BLUE, marker="o", label="uniformity (log potential)")
     axes.axhline(0.0, color=BASELINE, linewidth=0.8)
-    axes.set(title="Lower is better", ylabel="squared distance; log potential")
+    axes.set(title="Alignment and uniformity", ylabel="lower is better")
     axes.legend(fontsize=7, frameon=False, loc="best")
 
 
@@ -190,12 +189,24 @@ def _similarity(axes: Axes, curve: TrainingCurve) -> None:
     shades = np.linspace(0, 1, max(2, len(curve.cosine_positive)))
     for shade, (name, values) in zip(shades, curve.cosine_positive.items(), strict=False):
         colour = tuple(_NEAR + shade * 0.8 * (_FAR - _NEAR))
-        _plot(axes, curve, values, color=colour, marker="o", label=f"partners, {name}")
+        _plot(axes, curve, values, color=colour, marker="o", label=name)
     _plot(
         axes, curve, curve.cosine_negative, color=_VERMILLION, marker="s", linestyle="--", label="other cells"
     )
     axes.set(title="Similarity of embeddings", ylabel="mean cosine")
-    axes.legend(fontsize=7, frameon=False, loc="best")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - _ROOM_FOR_LEGEND * (high - low), high)
+    axes.legend(
+        title="partners, by the path between them",
+        title_fontsize=7,
+        alignment="left",
+        fontsize=7,
+        frameon=False,
+        loc="lower left",
+        ncols=2,
+        borderaxespad=0.1,
+        columnspacing=1.0,
+    )
 
 
 def _mark_collapse(axes: Axes, curve: TrainingCurve) -> None:

@@ -92,8 +92,8 @@ def test_dimensions_in_use_are_the_effective_rank_and_those_that_are_not_dead():
 def test_partners_by_distance_and_other_cells_are_drawn_in_different_colours():
     lines = panels(CURVE)["Similarity of embeddings"].lines
     assert [line.get_label() for line in lines] == [
-        "partners, 0 to 3 µm",
-        "partners, 3 to 6 µm",
+        "0 to 3 µm",
+        "3 to 6 µm",
         "other cells",
     ]
     assert len({str(line.get_color()) for line in lines}) == 3
@@ -114,9 +114,9 @@ def test_looks_with_a_warning_are_marked_in_every_panel():
 
 def test_the_sentence_says_what_the_curve_says():
     assert read_training(CURVE) == (
-        "Held-out retrieval (top-1) rose from 2.0 to 12.0 times chance; at the end a view's partner is nearer "
-        "than 81 % of the views of other cells (50 % by chance); effective rank fell from 23.0 to 12.0 of 64 "
-        "dimensions; the linear probe's macro F1 rose from 0.40 to 0.70; no sign of collapse."
+        "Held-out retrieval (top-1) rose from 2.0 to 12.0 times chance; at the end a view's partner is "
+        "nearer than 81 % of the views of other cells (50 % by chance); effective rank fell from 23.0 to "
+        "12.0 of 64 dimensions; the linear probe's macro F1 rose from 0.40 to 0.70; no sign of collapse."
     )
 
 
