@@ -12,7 +12,7 @@ from pipelines.classify import tasks_of
 from pipelines.nodes import read_nodes
 from pipelines.pairs import held_out_segments
 from pipelines.records import Outcome, stage_digest
-from pipelines.report_data import collapse_warnings, embedding_section, tissue_section, training_section
+from pipelines.report_data import collapse_warnings, embedding_section, tissue_section
 from pipelines.report_scores import (
     headline_table,
     highest_scores,
@@ -21,6 +21,7 @@ from pipelines.report_scores import (
     score_table,
     weakest_classes,
 )
+from pipelines.report_training import training_section
 from pipelines.run import Run
 from segclr._version import __version__
 from segclr.view import Section, write_report

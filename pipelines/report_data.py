@@ -1,11 +1,8 @@
-"""Sections of the report on what went in and what the encoder made of it: volume, training, embeddings."""
+"""Sections of the report on what went in and what the encoder made of it: volume, embeddings."""
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.aggregate import read_aggregated
@@ -13,7 +10,6 @@ from pipelines.classify import encoders_of, node_classes, tasks_of
 from pipelines.nodes import read_nodes
 from pipelines.pairs import held_out_segments
 from pipelines.run import TRAINED, Run
-from segclr import files
 from segclr.data.cubes import cut_cubes
 from segclr.data.nodes import NodeTable
 from segclr.data.volume import Volume
@@ -25,16 +21,13 @@ from segclr.view import (
     Section,
     SliceView,
     Table,
-    TrainingCurve,
     embedding_columns,
     figure_cubes,
     figure_embedding,
     figure_slices,
-    figure_training,
-    training_columns,
 )
 
-__all__ = ["collapse_warnings", "embedding_section", "tissue_section", "training_section"]
+__all__ = ["collapse_warnings", "embedding_section", "tissue_section"]
 
 _N_EXAMPLES = 6
 _MOST_POINTS = 4000
@@ -117,33 +110,6 @@ def _one_of_each(classes: NDArray[np.str_], random: np.random.Generator) -> list
     chosen = [int(order[classes[order] == name][0]) for name in names][:_N_EXAMPLES]
     rest = [int(i) for i in order if int(i) not in chosen]
     return chosen + rest[: max(0, _N_EXAMPLES - len(chosen))]
-
-
-def training_section(run: Run) -> Section:
-    """The training curve."""
-    history = pd.read_csv(io.BytesIO(files.read_bytes(run.path("training/history.csv"))))
-    description = files.read_json(run.path("encoder", "config.json"))
-    n_pairs = min(run.config.train.validation_pairs, int(description["training"]["n_held_out_pairs"]))
-    logged = history.dropna(subset=["loss"])
-    judged = history.dropna(subset=["top1"])
-    curve = TrainingCurve(
-        steps=logged["step"].to_numpy(),
-        loss=logged["loss"].to_numpy(),
-        validation_steps=judged["step"].to_numpy(),
-        top1=judged["top1"].to_numpy(),
-        effective_rank=judged["effective_rank"].to_numpy(),
-        chance_top1=1 / (2 * n_pairs - 1),
-        embedding_dim=run.config.encoder.embedding_dim,
-    )
-    figure = Illustration(
-        name="training",
-        figure=figure_training(curve),
-        caption=f"Loss of the training pairs; on {n_pairs:,} pairs of held-out cells, how often a view's "
-        "nearest other view is its partner, and the effective rank of the embeddings (1 would be collapse).",
-        alt="training loss, held-out pair accuracy and effective rank over the steps",
-        columns=training_columns(curve),
-    )
-    return Section(title="Training", figures=[figure])
 
 
 def embedding_section(run: Run, nodes: NodeTable) -> Section:

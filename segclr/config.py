@@ -32,6 +32,7 @@ __all__ = [
     "EncoderConfig",
     "EvaluateConfig",
     "LabelConfig",
+    "MonitorConfig",
     "NodeConfig",
     "PairConfig",
     "PlanConfig",
@@ -393,6 +394,20 @@ class TrainConfig(Section):
     augment: AugmentConfig = AugmentConfig()
 
 
+class MonitorConfig(Section):
+    """What is watched during training, at the looks that ``train.validate_every`` sets."""
+
+    probe_every: int = Field(
+        0,
+        ge=0,
+        description="steps between linear probes on labels of held-out cells, each at the next look; 0: none",
+    )
+    probe_nodes: int = Field(1000, ge=10, description="labelled held-out nodes that a probe looks at")
+    tensorboard: Annotated[bool, FREE] = Field(
+        default=False, description="also write training/tensorboard (extra tensorboard)"
+    )
+
+
 class EmbedConfig(Section):
     """Embedding of all nodes."""
 
@@ -530,6 +545,7 @@ class RunConfig(Section):
     cubes: CubeConfig = CubeConfig()
     encoder: EncoderConfig = EncoderConfig()
     train: TrainConfig = TrainConfig()
+    monitor: MonitorConfig = MonitorConfig()
     embed: EmbedConfig = EmbedConfig()
     aggregate: AggregateConfig = AggregateConfig()
     labels: Annotated[LabelConfig, FREE] = LabelConfig()

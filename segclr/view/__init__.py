@@ -14,6 +14,7 @@ from segclr.view.figures_scores import (
 )
 from segclr.view.figures_training import TrainingCurve, figure_training, training_columns
 from segclr.view.figures_volume import SliceView, figure_cubes, figure_slices
+from segclr.view.reading_training import read_training
 from segclr.view.report import Illustration, Section, Table, columns_to_csv, render_report, write_report
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "figure_scores",
     "figure_slices",
     "figure_training",
+    "read_training",
     "render_report",
     "retrieval_columns",
     "score_columns",

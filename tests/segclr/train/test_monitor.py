@@ -2,29 +2,23 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from segclr.train.monitor import alignment, effective_rank, pair_top1, uniformity
+from segclr.train.monitor import (
+    alignment,
+    cosine_of_others,
+    cosine_of_partners,
+    dead_dimensions,
+    dimension_variances,
+    effective_rank,
+    uniformity,
+)
 
 
-def test_top1_of_equal_partners_is_1_and_of_collapse_is_chance_or_less():
-    a = torch.randn(20, 8)
-    assert pair_top1(a, 3 * a) == 1
-    assert pair_top1(torch.ones(20, 8), torch.ones(20, 8)) <= 2 / 39
-
-
-def test_top1_equals_a_search_in_loops():
-    a, b = torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(0))
-    views = [*a, *b]
-    hits = 0
-    for i, view in enumerate(views):
-        cosines = [
-            -2.0 if j == i else float(torch.cosine_similarity(view, other, dim=0))
-            for j, other in enumerate(views)
-        ]
-        hits += cosines.index(max(cosines)) == (i + 9) % 18
-    assert pair_top1(a, b) == pytest.approx(hits / 18)
+def rows(n, d, seed=0):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("rank", [1, 3, 8])
@@ -40,22 +34,52 @@ def test_the_effective_rank_of_a_point_is_0():
 
 
 def test_the_effective_rank_falls_when_one_dimension_dominates():
-    embeddings = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
+    embeddings = rows(100, 8)
     stretched = embeddings * torch.tensor([50.0] + [1.0] * 7)
     assert effective_rank(stretched) < effective_rank(embeddings)
 
 
 def test_alignment_is_0_for_equal_and_4_for_opposite_directions():
-    a = torch.randn(5, 3)
+    a = rows(5, 3)
     assert alignment(a, 2 * a) == pytest.approx(0)
     assert alignment(a, -a) == pytest.approx(4)
 
 
+def test_alignment_is_2_less_twice_the_cosine_of_partners():
+    a, b = rows(30, 6), rows(30, 6, seed=1)
+    assert alignment(a, b) == pytest.approx(2 - 2 * float(cosine_of_partners(a, b).mean()))
+
+
 def test_uniformity_is_the_log_of_the_mean_potential():
-    a = torch.randn(6, 3, dtype=torch.float64)
+    a = rows(6, 3).double()
     unit = a / a.norm(dim=1, keepdim=True)
     potentials = [
         math.exp(-2 * float(((unit[i] - unit[j]) ** 2).sum())) for i in range(6) for j in range(i + 1, 6)
     ]
     assert uniformity(a) == pytest.approx(math.log(sum(potentials) / len(potentials)))
     assert uniformity(torch.ones(4, 3)) == pytest.approx(0)
+
+
+def test_variances_are_1_for_directions_spread_evenly_and_0_for_a_point():
+    axes = torch.cat([torch.eye(6), -torch.eye(6)]) * torch.arange(1, 13)[:, None]
+    torch.testing.assert_close(dimension_variances(axes), torch.ones(6, dtype=torch.float64))
+    assert float(dimension_variances(torch.ones(5, 3)).max()) == pytest.approx(0)
+
+
+def test_dimensions_that_never_change_are_dead_whatever_the_scale():
+    embeddings = rows(50, 8)
+    embeddings[:, :2] = 0
+    assert dead_dimensions(embeddings) == dead_dimensions(1e3 * embeddings) == 2 / 8
+    assert dead_dimensions(torch.ones(9, 4)) == 1
+
+
+def test_the_cosine_of_others_is_the_mean_over_all_pairs_of_different_cells():
+    values, groups = rows(7, 4), torch.tensor([0, 0, 1, 2, 2, 2, 1])
+    cosines = [
+        np.dot(u, v) / np.linalg.norm(u) / np.linalg.norm(v)
+        for i, u in enumerate(values.numpy())
+        for j, v in enumerate(values.numpy())
+        if groups[i] != groups[j]
+    ]
+    assert cosine_of_others(values, groups) == pytest.approx(np.mean(cosines), rel=1e-5)
+    assert math.isnan(cosine_of_others(values, torch.zeros(7)))

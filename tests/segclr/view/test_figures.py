@@ -11,7 +11,6 @@ from segclr.view import (
     Score,
     ScoreCurve,
     SliceView,
-    TrainingCurve,
     confusion_columns,
     curve_columns,
     embedding_columns,
@@ -22,10 +21,8 @@ from segclr.view import (
     figure_retrieval,
     figure_scores,
     figure_slices,
-    figure_training,
     retrieval_columns,
     score_columns,
-    training_columns,
 )
 from segclr.view.style import BASELINE, class_colours, png_bytes, round_length_nm
 
@@ -34,15 +31,6 @@ EM = RNG.integers(0, 255, (20, 30)).astype(np.uint8)
 CLASSES = np.array(["axon", "soma", "glia"])[RNG.integers(0, 3, 90)]
 PROJECTIONS = {name: project(RNG.standard_normal((90, 5)), seed=0) for name in ("untrained", "trained")}
 EVALUATIONS = {"trained": evaluate(["a", "a", "b"], ["a", "unknown", "a"], ["a", "b"])}
-CURVE = TrainingCurve(
-    steps=np.arange(20),
-    loss=np.linspace(5, 1, 20),
-    validation_steps=np.arange(0, 20, 5),
-    top1=np.linspace(0.1, 0.8, 4),
-    effective_rank=np.linspace(9, 14, 4),
-    chance_top1=0.01,
-    embedding_dim=64,
-)
 CURVES = [
     ScoreCurve(name="trained, path", radius_um=(0, 5), score=(0.5, 0.7), intervals=((0.45, 0.6), None)),
     ScoreCurve(name="untrained, path", radius_um=(0, 5), score=(0.3, 0.4), is_baseline=True),
@@ -86,7 +74,6 @@ FIGURES = {
     "cubes": lambda: figure_cubes(
         np.zeros((2, 9, 9, 9), np.uint8), voxel_size_nm=(32, 32, 40), titles=["a", "b"]
     ),
-    "training": lambda: figure_training(CURVE),
     "embedding": lambda: figure_embedding(PROJECTIONS, classes=CLASSES),
     "confusions": lambda: figure_confusions(EVALUATIONS),
     "radius": lambda: figure_f1_against_radius(CURVES),
@@ -175,8 +162,6 @@ def test_retrieval_draws_chance_beside_both_encoders():
 
 def test_axes_name_their_units():
     assert figure_f1_against_radius(CURVES).axes[0].get_xlabel() == "aggregation radius (µm)"
-    labels = [axes.get_ylabel() for axes in figure_training(CURVE).axes]
-    assert labels == ["NT-Xent (nats)", "top-1 (share of views)", "dimensions (of 64)"]
 
 
 def test_a_confusion_matrix_shows_what_was_called_unknown():
@@ -207,7 +192,6 @@ def test_classes_beyond_the_palette_still_differ_in_colour_or_marker():
 @pytest.mark.parametrize(
     ("columns", "n_rows"),
     [
-        (training_columns(CURVE), 28),
         (embedding_columns(PROJECTIONS, classes=CLASSES), 180),
         (confusion_columns(EVALUATIONS), 6),
         (curve_columns(CURVES), 4),
