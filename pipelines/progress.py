@@ -73,6 +73,10 @@ class Progress:
             self._done = self._found = done - 1
         self.advance(parts=done - self._done)
 
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        self._console.print(f"{self._name}: {text}", markup=False)
+
     def fail(self) -> None:
         """Count a part that was set aside."""
         self._failed += 1

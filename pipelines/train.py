@@ -13,6 +13,7 @@ from pipelines.cubes import BLANK, STORE, pair_rows
 from pipelines.progress import Progress
 from pipelines.records import Outcome, stage_counts, stage_digest
 from pipelines.run import TRAINED, UNTRAINED, Run
+from pipelines.watch import watch_digest, watch_of
 from segclr.config import digest
 from segclr.data.pairs import PairTable
 from segclr.errors import TrainingError
@@ -29,6 +30,7 @@ def train_stage(run: Run) -> Stage:
         "pairs": stage_digest(run.url, "pairs"),
         "encoder": digest(config.encoder),
         "train": digest(config.train),
+        "monitor": watch_digest(run),
         "seed": str(config.seed),
     }
     return Stage("train", ("encoder",), functools.partial(_train, run), inputs, alone=True)
@@ -39,6 +41,7 @@ def _train(run: Run, _part: str) -> Outcome:
 
     from segclr.train.dataset import ArrayCubes, CubeSource, PairRows
     from segclr.train.fit import TrainingData, train_encoder
+    from segclr.train.tensorboard import EVENTS
 
     rows, counts = stage_counts(run.url, "cubes")
     if counts[BLANK] == rows:
@@ -59,6 +62,7 @@ def _train(run: Run, _part: str) -> Outcome:
         held_out=side(pairs.held_out),
         voxel_size_nm=run.open_volumes()[0].voxel_size_nm,
         size_vx=run.config.cubes.size_vx,
+        watch=watch_of(run, pairs),
     )
     # Starting local workers leaves OMP_NUM_THREADS=1 behind in this process's environment.
     torch.set_num_threads(run.config.train.threads or len(os.sched_getaffinity(0)))
@@ -74,10 +78,13 @@ def _train(run: Run, _part: str) -> Outcome:
             folder=run.path("training"),
             seed=run.config.seed,
             on_step=on_step,
+            on_warning=progress.say,
         )
     encoder.save(run.path(TRAINED.folder("encoder")))
-    names = (*_encoder_files(TRAINED.folder("encoder")), "training/history.csv")
-    return Outcome(names, rows=len(pairs))
+    names = [*_encoder_files(TRAINED.folder("encoder")), "training/history.csv"]
+    if run.config.monitor.tensorboard:
+        names.append(f"training/{EVENTS}")
+    return Outcome(tuple(names), rows=len(pairs))
 
 
 def _numbers(pairs: PairTable) -> NDArray[np.int64]:

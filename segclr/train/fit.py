@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from segclr.train.datamodule import PairDataModule
 from segclr.train.dataset import CubeSource, PairDataset, PairRows
 from segclr.train.history import History
 from segclr.train.module import ContrastiveModule
+from segclr.train.watch import Watch
 
 __all__ = ["TrainingData", "train_encoder"]
 
@@ -51,6 +52,7 @@ class TrainingData:
         held_out: pairs of other segments, to watch the training on; never learnt from.
         voxel_size_nm: nm (x, y, z) of a voxel.
         size_vx: edge of the cubes the encoder sees.
+        watch: what to record of the training, besides what it always does.
     """
 
     cubes: CubeSource
@@ -58,6 +60,7 @@ class TrainingData:
     held_out: PairRows
     voxel_size_nm: VoxelSize
     size_vx: int
+    watch: Watch = field(default_factory=Watch)
 
 
 def train_encoder(
@@ -68,12 +71,14 @@ def train_encoder(
     folder: str,
     seed: int,
     on_step: OnStep | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Encoder:
     """Train, or go on with the training that ``folder`` (any URL) holds.
 
     Writes ``checkpoints/`` and ``history.csv`` into the folder. Stopped at any moment and called again, it
     gives on a CPU, bit for bit, the weights and history of an undisturbed run. ``on_step`` is called with
-    (steps done, steps in all).
+    (steps done, steps in all), ``on_warning`` with what is wrong when the encoder begins to collapse, beside
+    a ``CollapseWarning``.
 
     Raises:
         RunMismatchError: the folder holds checkpoints of another configuration, seed or set of pairs.
@@ -91,6 +96,8 @@ def train_encoder(
         url=files.join(folder, "history.csv"),
         seed=seed,
         n_pairs=train.validation_pairs,
+        watch=data.watch,
+        on_warning=on_warning,
     )
     module = ContrastiveModule(
         build_network(encoder, seed=seed),
@@ -176,6 +183,7 @@ def _identity(data: TrainingData, encoder: EncoderConfig, train: TrainConfig, se
     flat = {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
     return {
         **flat,
+        **{f"monitor.{key}": value for key, value in data.watch.identity().items()},
         "seed": seed,
         "size_vx": data.size_vx,
         "voxel_size_nm": [float(v) for v in data.voxel_size_nm],
