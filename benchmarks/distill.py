@@ -1,9 +1,9 @@
-"""A big encoder, a small one distilled from it, and the same small one trained on pairs alone: size, speed, F1.
+"""A big encoder, a small one distilled from it, and the small one trained on pairs alone: size, speed, F1.
 
     .venv/bin/python benchmarks/distill.py [--seed 0]        # runs what is missing in runs/distill-*
 
-All three on the same made tissue; the two small ones see the same cubes for the same number of steps. Speed is
-cubes a second of processor time on one thread, in this run; ratios are to the teacher.
+All three on the same made tissue; the two small ones see the same cubes for the same number of steps. Speed
+is cubes a second of processor time on one thread, in this run; ratios are to the teacher.
 """
 
 import argparse
@@ -49,7 +49,13 @@ def folder(name):
 def run(name, seed):
     config, overrides = RUNS[name]
     changes = [f"run={folder(name)}", f"seed={seed}", *SHARED, *overrides]
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "run", f"configs/{config}.yaml"]
+    command = [
+        sys.executable,
+        "-c",
+        "from pipelines.cli import main; main()",
+        "run",
+        f"configs/{config}.yaml",
+    ]
     subprocess.run([*command, *(part for c in changes for part in ("--set", c))], check=True, cwd=ROOT)
 
 
@@ -100,9 +106,13 @@ def main():
     table = {name: measure(name) for name in RUNS}
     teacher = table["teacher"]
     for row in table.values():
-        row["speed_float32_over_teacher"] = round(row["cubes_per_s_float32"] / teacher["cubes_per_s_float32"], 2)
+        row["speed_float32_over_teacher"] = round(
+            row["cubes_per_s_float32"] / teacher["cubes_per_s_float32"], 2
+        )
         row["flops_under_teacher"] = round(teacher["gflop_per_cube"] / row["gflop_per_cube"], 1)
-    machine = f"{platform.machine()}, 1 thread of 2 shared cores, CPU only, Python {platform.python_version()}"
+    machine = (
+        f"{platform.machine()}, 1 thread of 2 shared cores, CPU only, Python {platform.python_version()}"
+    )
     RESULT.write_text(json.dumps({"machine": machine, "seed": seed, "encoders": table}, indent=1) + "\n")
     print(RESULT.read_text())
 

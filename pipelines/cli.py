@@ -135,7 +135,7 @@ def distill(
 ) -> None:
     """Distil a big encoder into a small one.
 
-    Does what is missing of the stages before, too. `segclr run` with the same configuration goes on to embeddings.
+    Does what is missing of the stages before, too; `segclr run` then goes on to embeddings.
 
     Example: segclr distill configs/distill.yaml --set distill.teacher=runs/demo/encoder
     """

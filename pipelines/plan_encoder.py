@@ -55,8 +55,8 @@ def encoder_table(config: RunConfig) -> Table:
         f"Activations in float32; bfloat16 needs about half. Training: kept for the backward pass of "
         f"{tree['training_cubes']} views (2 x train.batch_pairs); weights, gradients and the optimiser's "
         f"moments come on top, {_mb(tree['weights_gradients_moments_bytes'])}. Inference: most at once for "
-        f"{tree['inference_cubes']} cubes (embed.batch_size), weights {_mb(tree['weights_bytes'])} on top. Not "
-        "counted: scratch space of convolutions. The projection runs in training only."
+        f"{tree['inference_cubes']} cubes (embed.batch_size), weights {_mb(tree['weights_bytes'])} on top. "
+        "Not counted: scratch space of convolutions. The projection runs in training only."
     )
     table = Table(
         title=f"encoder of {config.name}: cubes of {tree['size_vx']}^3 voxels",

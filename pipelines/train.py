@@ -71,7 +71,7 @@ def _train(run: Run, _part: str) -> Outcome:
 
 
 def tell_transfer(run: Run) -> tuple[str, ...]:
-    """Tell which weights training starts from; answers the name of the file that lists every tensor, if any."""
+    """Tell which weights training starts from; answers the file that lists every tensor, if any."""
     from segclr.model.network import starting_weights
 
     transfer = starting_weights(run.config.encoder)

@@ -24,10 +24,10 @@ from segclr import files
 from segclr.errors import ConfigError, MissingDataError
 
 __all__ = [
+    "STEM_STRIDES",
     "AggregateConfig",
     "AugmentConfig",
     "ClusterConfig",
-    "STEM_STRIDES",
     "CubeConfig",
     "DistillConfig",
     "EmbedConfig",

@@ -91,7 +91,9 @@ def _own_storages(network: nn.Module) -> set[int]:
 
 
 @contextmanager
-def _watched(network: EncoderNetwork, enter: Callable[[str], None], leave: Callable[[str, Any], None]) -> Any:
+def _watched(
+    network: EncoderNetwork, enter: Callable[[str], None], leave: Callable[[str, Any], None]
+) -> Iterator[None]:
     """Calls ``enter(name)`` before and ``leave(name, output)`` after each part."""
     handles = []
     for name, part in _parts(network):
@@ -171,18 +173,20 @@ def _live_bytes(network: EncoderNetwork, size_vx: int, *, n_cubes: int) -> dict[
     return found
 
 
-class _LiveStorages(TorchDispatchMode):
+class _LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the memory of every tensor that an operation makes, until nobody holds it."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._own = _own_storages(network)
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak_bytes = 0
 
     def now_bytes(self) -> int:
         """Bytes alive now."""
-        self._live = {key: item for key, item in self._live.items() if not item[0].expired()}
+        expired = [key for key, (reference, _) in self._live.items() if reference.expired()]  # type: ignore[no-untyped-call]
+        for key in expired:
+            del self._live[key]
         return sum(n_bytes for _, n_bytes in self._live.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -191,6 +195,7 @@ class _LiveStorages(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor):
                 storage = tensor.untyped_storage()
                 if storage._cdata not in self._own:
-                    self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+                    reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                    self._live[storage._cdata] = (reference, storage.nbytes())
         self.peak_bytes = max(self.peak_bytes, self.now_bytes())
         return output

@@ -59,8 +59,8 @@ def read_folder(url: str) -> EncoderFolder:
     received = files.sha256(content)
     if received != recorded:
         msg = (
-            f"{weights_url} is damaged or belongs to another {CONFIG_FILE}: its sha256 is {received}, recorded "
-            f"is {recorded}"
+            f"{weights_url} is damaged or belongs to another {CONFIG_FILE}: its sha256 is {received}, "
+            f"recorded is {recorded}"
         )
         raise CorruptDataError(msg)
     try:

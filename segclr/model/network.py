@@ -41,16 +41,16 @@ class EncoderNetwork(nn.Module):
         Every kind of bottleneck ends in a weight of one row a dimension and a bias.
         """
         *_, weight, bias = self.bottleneck.parameters()
-        weight *= scale
-        bias *= scale
-        bias += offset
+        weight.mul_(scale)
+        bias.mul_(scale).add_(offset)
 
 
 def build_network(config: EncoderConfig, *, seed: int) -> EncoderNetwork:
     """The network that training starts from: random, a function of configuration and seed.
 
     Where ``config.init_from`` names an encoder, the tensors of it that fit are taken (``take_weights``).
-    PyTorch's own random state is untouched. Weights are laid out channels last, which the 3-D convolutions of CPUs and GPUs run fastest on.
+    PyTorch's own random state is untouched. Weights are laid out channels last, which the 3-D convolutions
+    of CPUs and GPUs run fastest on.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

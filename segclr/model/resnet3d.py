@@ -41,9 +41,7 @@ def norm_3d(channels: int, kind: Norm) -> nn.Module:
 def _shortcut(n_in: int, n_out: int, *, stride: Triple, norm: Norm) -> nn.Module:
     if stride == _NO_STRIDE and n_in == n_out:
         return nn.Identity()
-    return nn.Sequential(
-        convolution_3d(n_in, n_out, kernel=(1, 1, 1), stride=stride), norm_3d(n_out, norm)
-    )
+    return nn.Sequential(convolution_3d(n_in, n_out, kernel=(1, 1, 1), stride=stride), norm_3d(n_out, norm))
 
 
 class BasicBlock(nn.Module):

@@ -29,7 +29,7 @@ class SpaceToDepth(nn.Module):
         self.fold = fold
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, c, z, y, x] -> [n, c * fold, z / fold, y / fold, x / fold], rounded up, laid out channels last."""
+        """[n, c, z, y, x] -> [n, c * fold, z / fold, y / fold, x / fold], rounded up, channels last."""
         fz, fy, fx = self.fold
         ends = [-edge % f for edge, f in zip(x.shape[2:], self.fold, strict=True)]
         x = F.pad(x, [side for end in reversed(ends) for side in (0, end)])
@@ -63,5 +63,5 @@ def stem_layers(
 
 def convolution_3d(n_in: int, n_out: int, *, kernel: Triple, stride: Triple = (1, 1, 1)) -> nn.Conv3d:
     """A convolution without bias (a norm follows) that keeps edges, or divides them by ``stride``."""
-    padding = tuple(edge // 2 for edge in kernel)
+    padding: Triple = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Conv3d(n_in, n_out, kernel, stride=stride, padding=padding, bias=False)

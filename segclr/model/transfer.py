@@ -87,8 +87,8 @@ def _compare(network: nn.Module, folder: EncoderFolder, url: str) -> Transfer:
         config = folder.config
         msg = (
             f"nothing to start from: no convolution of {url} ({config.family}, depth {config.depth}, width "
-            f"{config.width:g}, stem {config.stem}) has name and shape of one of this network's; family, width "
-            "and block (depth 50, or less) must be alike"
+            f"{config.width:g}, stem {config.stem}) has name and shape of one of this network's; family, "
+            "width and block (depth 50, or less) must be alike"
         )
         raise EncoderError(msg)
     return Transfer(

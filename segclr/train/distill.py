@@ -104,6 +104,7 @@ def distil_encoder(
         "distill": distill.model_dump(mode="json"),
         "teacher_digest": teacher.digest,
         "n_training_pairs": len(data.training),
+        "n_held_out_pairs": len(data.held_out),
         "result": work.rows[-1],
     }
     network = work.module.network.cpu()
@@ -115,8 +116,9 @@ def _check_teacher(teacher: Encoder, data: TrainingData, student: EncoderConfig)
     sizes = zip(teacher.voxel_size_nm, data.voxel_size_nm, strict=True)
     if teacher.size_vx != data.size_vx or any(abs(a - b) > _SIZE_TOLERANCE * a for a, b in sizes):
         msg = (
-            f"the teacher sees cubes of {teacher.size_vx} voxels of {teacher.voxel_size_nm} nm, the student's "
-            f"are {data.size_vx} of {data.voxel_size_nm}: cut them as the teacher's (cubes.size_vx, voxel_size_nm)"
+            f"the teacher sees cubes of {teacher.size_vx} voxels of {teacher.voxel_size_nm} nm, the "
+            f"student's are {data.size_vx} of {data.voxel_size_nm}: cut them as the teacher's "
+            "(cubes.size_vx, volume.voxel_size_nm)"
         )
         raise TrainingError(msg)
     if teacher.config.embedding_dim != student.embedding_dim:
@@ -195,7 +197,8 @@ class _Distillation:
             projections = self.module.network.project(embeddings)
         regression = regression_loss(embeddings.float(), (wanted.float() - self.offset) / self.scale)
         groups = batch.groups if self.train.mask_same_segment else None
-        contrast = self.module.loss(*projections.float().chunk(2), groups)
+        view_a, view_b = projections.float().chunk(2)
+        contrast = self.module.loss(view_a, view_b, groups)
         loss = self.distill.regression_weight * regression + self.distill.contrastive_weight * contrast
         if not bool(torch.isfinite(loss)):
             msg = (

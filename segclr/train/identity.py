@@ -28,7 +28,9 @@ def training_identity(
         for column in (table.rows_a, table.rows_b, table.groups)
     ]
     flat = {
-        f"{name}.{key}": value for name, section in settings.items() for key, value in decisive(section).items()
+        f"{name}.{key}": value
+        for name, section in settings.items()
+        for key, value in decisive(section).items()
     }
     return {
         **flat,

@@ -1,4 +1,4 @@
-"""The configurations that come with the package: they load, fit together and can be planned without a network."""
+"""The configurations that come with the package load, fit together and can be planned offline."""
 
 import re
 from pathlib import Path

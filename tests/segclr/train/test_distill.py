@@ -74,23 +74,23 @@ def test_the_student_answers_in_the_teachers_units(distil, tmp_path, data, teach
     rows = np.concatenate([data.held_out.rows_a[chosen], data.held_out.rows_b[chosen]])
     cubes = data.cubes.read(rows)[:, MARGIN_VX:-MARGIN_VX, MARGIN_VX:-MARGIN_VX, MARGIN_VX:-MARGIN_VX]
     encoder = distil(tmp_path)
-    student, wanted = (
-        torch.from_numpy(which.embed(cubes, device="cpu")) for which in (encoder, teacher)
+    student, wanted = (torch.from_numpy(which.embed(cubes, device="cpu")) for which in (encoder, teacher))
+    assert explained_share(student, wanted) == pytest.approx(
+        encoder.training["result"]["explained"], rel=1e-3
     )
-    assert explained_share(student, wanted) == pytest.approx(encoder.training["result"]["explained"], rel=1e-3)
 
 
 @pytest.mark.parametrize("stop", [3, 6])
 def test_stopped_and_started_again_it_gives_the_same_bits(distil, tmp_path, stop):
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop_there(step, _total):
         if step == stop:
-            raise Stopped
+            raise StoppedError
 
     undisturbed = distil(tmp_path / "a")
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         distil(tmp_path / "b", on_step=stop_there)
     resumed = distil(tmp_path / "b")
     assert resumed.digest == undisturbed.digest
