@@ -20,7 +20,16 @@ def config(finished_run, volumes, tmp_path):
     for path in (tmp_path / "run").glob("records/*"):
         if path.name in ("train", "embed", "compact", "aggregate", "evaluate", "report"):
             shutil.rmtree(path)
-    for name in ("run.yaml", "encoder", "training", "embeddings", "parts", "aggregated", "report"):
+    for name in (
+        "run.yaml",
+        "encoder",
+        "training",
+        "embeddings",
+        "parts",
+        "aggregated",
+        "evaluation",
+        "report",
+    ):
         path = tmp_path / "run" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
