@@ -128,6 +128,23 @@ def run(
 
 
 @app.command()
+def distill(
+    config: Annotated[str, typer.Argument(help="YAML configuration with a distill section (path or URL).")],
+    set_: Set = None,
+    cluster: Cluster = None,
+) -> None:
+    """Distil a big encoder into a small one.
+
+    Does what is missing of the stages before, too; `segclr run` then goes on to embeddings.
+
+    Example: segclr distill configs/distill.yaml --set distill.teacher=runs/demo/encoder
+    """
+    from pipelines.workflow import run_distillation
+
+    typer.echo(run_distillation(_config(config, set_, cluster)).path("encoder"))
+
+
+@app.command()
 def demo(
     out: Annotated[str, typer.Option("--out", help="Folder of the run (path or URL).")] = "runs/demo",
     seed: Annotated[int, typer.Option("--seed", help="Seed of tissue, training and splits.")] = 0,
@@ -156,23 +173,33 @@ def plan(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw of blocks.")] = 0,
     set_: Set = None,
     *,
+    encoder: Annotated[
+        bool, typer.Option("--encoder", help="The encoder part by part instead: parameters, FLOPs, memory.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Tell nodes, bytes, hours and money of a run before it is run; writes nothing.
 
-    Example: segclr plan configs/fib25.yaml --sample-blocks 4 --seed 0
+    With --encoder no volume is opened. Example: segclr plan configs/fib25.yaml --sample-blocks 4 --seed 0
     """
-    from pipelines.plan import plan_run, plan_table, plan_tree
+    loaded = _config(config, set_, None)
+    if encoder:
+        from pipelines.plan_encoder import encoder_table, encoder_tree
 
-    told = plan_run(_config(config, set_, None), n_samples=sample_blocks, seed=seed)
+        tree, table = encoder_tree(loaded), encoder_table(loaded)
+    else:
+        from pipelines.plan import plan_run, plan_table, plan_tree
+
+        told = plan_run(loaded, n_samples=sample_blocks, seed=seed)
+        tree, table = plan_tree(told), plan_table(told)
     if as_json:
-        typer.echo(json.dumps(plan_tree(told), indent=1))
+        typer.echo(json.dumps(tree, indent=1))
         return
 
     from rich.console import Console
 
     console = Console()
-    Console(width=max(console.width, 120)).print(plan_table(told))
+    Console(width=max(console.width, 120)).print(table)
 
 
 def _whole(config: RunConfig) -> None:
@@ -276,6 +303,24 @@ def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluste
         msg = f"{config} has no labels for task {task.value}: give labels.compartments or labels.cell_types"
         raise ConfigError(msg)
     typer.echo(files.read_bytes(url).decode())
+
+
+@app.command()
+def export(
+    encoder: Annotated[str, typer.Argument(help="Folder of an encoder (path or URL).")],
+    out: Annotated[str, typer.Option("--out", help="File to write (path or URL): .onnx or .pt2.")],
+) -> None:
+    """Export an encoder as one file that runs without this package.
+
+    From cubes uint8 [n, z, y, x] to embeddings float32 [n, d], for any n. ONNX needs the extra export.
+
+    Example: segclr export runs/demo/encoder --out encoder.onnx
+    """
+    from segclr.model.checkpoint import load_encoder
+    from segclr.model.export import export_encoder
+
+    export_encoder(load_encoder(encoder), out)
+    typer.echo(out)
 
 
 @app.command("import-weights")

@@ -12,7 +12,7 @@ from pipelines.run import TRAINED, UNTRAINED, Run, open_run
 from segclr.config import RunConfig
 from segclr.errors import ConfigError
 
-__all__ = ["STAGES", "run_all", "run_one"]
+__all__ = ["STAGES", "run_all", "run_distillation", "run_one"]
 
 Steps = Iterator[Stage]
 
@@ -69,6 +69,11 @@ def _cubes(run: Run) -> Steps:
 
 
 def _train(run: Run) -> Steps:
+    if run.config.distill is not None:
+        from pipelines.distill import distill_stage
+
+        yield distill_stage(run, run.config.distill)
+        return
     from pipelines.train import train_stage
 
     yield train_stage(run)
@@ -147,6 +152,19 @@ def run_all(config: RunConfig) -> Run:
         msg = "a whole run needs volume.em; without it: segclr skeletonize, segclr nodes, segclr pairs"
         raise ConfigError(msg)
     return _run(config, _wanted(config))
+
+
+def run_distillation(config: RunConfig) -> Run:
+    """Do what is missing up to the distilled encoder.
+
+    Raises:
+        ConfigError: the configuration has no teacher.
+    """
+    if config.distill is None:
+        msg = "there is no distill section: set distill.teacher to the URL of the encoder to learn from"
+        raise ConfigError(msg)
+    wanted = _wanted(config)
+    return _run(config, wanted[: wanted.index("train") + 1])
 
 
 def run_one(config: RunConfig, command: str) -> Run:

@@ -24,10 +24,12 @@ from segclr import files
 from segclr.errors import ConfigError, MissingDataError
 
 __all__ = [
+    "STEM_STRIDES",
     "AggregateConfig",
     "AugmentConfig",
     "ClusterConfig",
     "CubeConfig",
+    "DistillConfig",
     "EmbedConfig",
     "EncoderConfig",
     "EvaluateConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "RateConfig",
     "RunConfig",
     "SkeletonConfig",
+    "Stem",
     "TissueConfig",
     "TrainConfig",
     "VolumeConfig",
@@ -306,21 +309,34 @@ class CubeConfig(Section):
     shard_cubes: int = Field(256, ge=1, description="cubes in one shard (file) of the store")
 
 
+Stem = Literal["large", "medium", "small", "patch"]
+STEM_STRIDES: dict[Stem, int] = {"large": 2, "patch": 2, "medium": 1, "small": 0}
+
+
 class EncoderConfig(Section):
     """Architecture of the encoder."""
 
     family: Literal["modern", "legacy"] = Field(
         "modern",
         description="legacy: the network of the released weights, to the last layer; of the keys below it "
-        "takes embedding_dim and projection_dim only",
+        "takes embedding_dim, projection_dim and init_from only",
     )
     depth: Literal[10, 18, 34, 50] = Field(18, description="layers of the residual network")
     stages: int = Field(4, ge=1, le=4, description="stages of residual blocks kept; fewer for small cubes")
     width: float = Field(1.0, gt=0, description="factor on the 64, 128, 256, 512 channels")
-    stem: Literal["large", "medium", "small", "patch"] = Field(
+    stem: Stem = Field(
         "large",
         description="large: 7^3 stride 2 and max-pool, stride 4 in all; patch: 2^3 voxels to channels and "
         "3^3 stride 2, stride 4 in all, the fastest on CPUs; medium: 5^3 stride 2; small: 3^3 stride 1",
+    )
+    flat_strides: int = Field(
+        0,
+        ge=0,
+        description="number of strides, the network's first, that halve y and x and leave z: 1 where voxels "
+        "are about twice as deep as wide (16x16x33 nm), 2 where four times (8x8x33 nm)",
+    )
+    flat_kernels: bool = Field(
+        default=False, description="kernels before the last flat stride are 1 voxel deep in z"
     )
     input: Literal["grey", "centred"] = Field(
         "grey",
@@ -336,11 +352,40 @@ class EncoderConfig(Section):
     bottleneck_hidden: int = Field(512, ge=1, description="width of the published bottleneck's hidden layers")
     embedding_dim: int = Field(64, ge=1, description="length of an embedding")
     projection_dim: int = Field(16, ge=1, description="length of the vector the loss sees")
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="URL of an encoder whose tensors training starts from where name and shape fit, be it of "
+        "another voxel size, depth or width; the rest is random. null: all random",
+    )
+
+    @property
+    def architecture(self) -> Self:
+        """The network alone, without where training starts from."""
+        return self.model_copy(update={"init_from": None})
+
+    @property
+    def n_strides(self) -> int:
+        """Strides of the network, from the stem to the last stage."""
+        return STEM_STRIDES[self.stem] + self.stages - 1
+
+    @model_validator(mode="after")
+    def _check_strides(self) -> Self:
+        if self.flat_strides > self.n_strides:
+            msg = (
+                f"flat_strides is {self.flat_strides}, but stem {self.stem} and {self.stages} stages have "
+                f"{self.n_strides} strides"
+            )
+            raise ValueError(msg)
+        if self.flat_kernels and self.flat_strides == 0:
+            msg = "flat_kernels lie before flat strides: set flat_strides to 1 or more"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _check_family(self) -> Self:
         if self.family == "legacy":
-            own = {"family", "embedding_dim", "projection_dim"}
+            own = {"family", "embedding_dim", "projection_dim", "init_from"}
             changed = [
                 k
                 for k, f in type(self).model_fields.items()
@@ -406,6 +451,27 @@ class MonitorConfig(Section):
     tensorboard: Annotated[bool, FREE] = Field(
         default=False, description="also write training/tensorboard (extra tensorboard)"
     )
+
+
+class DistillConfig(Section):
+    """Learning from a bigger encoder instead of from pairs alone; steps, optimiser and views are train's."""
+
+    teacher: str = Field(
+        min_length=1, description="URL of the encoder to learn from, of the same cubes and embedding_dim"
+    )
+    regression_weight: float = Field(
+        1.0, ge=0, description="of the squared error to the teacher's embedding, over its variance"
+    )
+    contrastive_weight: float = Field(
+        0.1, ge=0, description="of NT-Xent (nats) between the student's projections of a pair's two views"
+    )
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if self.regression_weight + self.contrastive_weight == 0:
+            msg = "regression_weight and contrastive_weight are both 0: nothing would be learnt"
+            raise ValueError(msg)
+        return self
 
 
 class EmbedConfig(Section):
@@ -546,6 +612,9 @@ class RunConfig(Section):
     encoder: EncoderConfig = EncoderConfig()
     train: TrainConfig = TrainConfig()
     monitor: MonitorConfig = MonitorConfig()
+    distill: DistillConfig | None = Field(
+        None, description="the stage train distils this teacher; absent: it trains on pairs"
+    )
     embed: EmbedConfig = EmbedConfig()
     aggregate: AggregateConfig = AggregateConfig()
     labels: Annotated[LabelConfig, FREE] = LabelConfig()

@@ -15,16 +15,13 @@ from segclr._version import __version__
 from segclr.config import EncoderConfig, Precision, digest
 from segclr.errors import EncoderError
 from segclr.geometry import VoxelSize
+from segclr.model.folder import CONFIG_FILE, FORMAT, WEIGHTS_FILE
 from segclr.model.inference import encode
 from segclr.model.network import EncoderNetwork, build_network
 from segclr.model.precision import resolve_device, resolve_precision
 from segclr.model.weights import weights_sha256, weights_to_bytes
 
-__all__ = ["CONFIG_FILE", "FORMAT", "WEIGHTS_FILE", "Encoder"]
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-FORMAT = "segclr-encoder/1"
+__all__ = ["Encoder"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +43,16 @@ class Encoder:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Inference is all an encoder does, so its norms use their stored statistics."""
+        """Inference is all an encoder does: its norms use stored statistics, its config is the network's."""
         self.network.eval()
+        object.__setattr__(self, "config", self.config.architecture)
 
     @classmethod
     def untrained(
         cls, config: EncoderConfig, *, voxel_size_nm: VoxelSize, size_vx: int, seed: int
     ) -> Encoder:
         """Random weights, the same for the same seed: the baseline every trained encoder must beat."""
-        network = build_network(config, seed=seed)
+        network = build_network(config.architecture, seed=seed)
         return cls(config, network, voxel_size_nm=voxel_size_nm, size_vx=size_vx, training={"seed": seed})
 
     @property
@@ -115,7 +113,10 @@ class Encoder:
         description = {
             "format": FORMAT,
             "segclr_version": __version__,
-            "architecture": {"kind": "resnet3d", **self.config.model_dump(mode="json")},
+            "architecture": {
+                "kind": "resnet3d",
+                **self.config.model_dump(mode="json", exclude={"init_from"}),
+            },
             "voxel_size_nm": list(map(float, self.voxel_size_nm)),
             "size_vx": self.size_vx,
             "training": dict(self.training),

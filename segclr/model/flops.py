@@ -18,7 +18,7 @@ def gflop_per_cube(config: EncoderConfig, *, size_vx: int) -> float:
     few per cent of the work.
     """
     with torch.device("meta"):
-        network = build_network(config, seed=0).eval()
+        network = build_network(config.architecture, seed=0).eval()
         cube = torch.empty((1, 1, size_vx, size_vx, size_vx))
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(cube)

@@ -9,8 +9,9 @@ from segclr.config import EncoderConfig
 from segclr.model.heads import MlpHead, light_projection
 from segclr.model.legacy import LegacyResNet3d
 from segclr.model.resnet3d import ResNet3d
+from segclr.model.transfer import Transfer, fitting_weights, take_weights
 
-__all__ = ["EncoderNetwork", "build_network"]
+__all__ = ["EncoderNetwork", "build_network", "starting_weights"]
 
 
 class EncoderNetwork(nn.Module):
@@ -33,11 +34,23 @@ class EncoderNetwork(nn.Module):
         projections: torch.Tensor = self.projection(embeddings)
         return projections
 
+    @torch.no_grad()
+    def rescale_embeddings(self, *, scale: float, offset: torch.Tensor) -> None:
+        """Make every embedding ``scale * embedding + offset`` [embedding_dim], in the last layer's weights.
+
+        Every kind of bottleneck ends in a weight of one row a dimension and a bias.
+        """
+        *_, weight, bias = self.bottleneck.parameters()
+        weight.mul_(scale)
+        bias.mul_(scale).add_(offset)
+
 
 def build_network(config: EncoderConfig, *, seed: int) -> EncoderNetwork:
-    """A network with random weights: a function of configuration and seed, PyTorch's own state untouched.
+    """The network that training starts from: random, a function of configuration and seed.
 
-    Weights are laid out channels last, which the 3-D convolutions of CPUs and GPUs run fastest on.
+    Where ``config.init_from`` names an encoder, the tensors of it that fit are taken (``take_weights``).
+    PyTorch's own random state is untouched. Weights are laid out channels last, which the 3-D convolutions
+    of CPUs and GPUs run fastest on.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,4 +65,20 @@ def build_network(config: EncoderConfig, *, seed: int) -> EncoderNetwork:
             bottleneck = MlpHead((n_features, hidden, hidden, dim), norm=config.norm)
             projection = MlpHead((dim, dim, dim, config.projection_dim), norm=config.norm)
         network = EncoderNetwork(backbone, bottleneck, projection)
+    if config.init_from is not None:
+        take_weights(network, config.init_from)
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+def starting_weights(config: EncoderConfig) -> Transfer | None:
+    """What ``build_network`` takes from ``config.init_from``, told without doing it; None: nothing.
+
+    Raises:
+        MissingDataError: there is no such encoder.
+        CorruptDataError: its files are damaged.
+        EncoderError: none of its convolutions fits.
+    """
+    if config.init_from is None:
+        return None
+    with torch.device("meta"):
+        return fitting_weights(build_network(config.architecture, seed=0), config.init_from)

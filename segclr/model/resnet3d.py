@@ -10,9 +10,11 @@ from typing import Literal
 import torch
 from torch import nn
 
-from segclr.config import EncoderConfig
+from segclr.config import STEM_STRIDES, EncoderConfig
+from segclr.geometry import Triple
 from segclr.model.input import CentredInput, n_input_channels
-from segclr.model.stems import stem_layers
+from segclr.model.stems import convolution_3d, stem_layers
+from segclr.model.strides import Strides
 
 __all__ = ["BasicBlock", "BottleneckBlock", "ResNet3d", "norm_3d"]
 
@@ -20,6 +22,7 @@ Norm = Literal["batch", "group"]
 
 _STAGE_CHANNELS = (64, 128, 256, 512)
 _CHANNELS_PER_GROUP = 8
+_NO_STRIDE: Triple = (1, 1, 1)
 _BLOCKS: dict[int, tuple[int, int, int, int]] = {
     10: (1, 1, 1, 1),
     18: (2, 2, 2, 2),
@@ -35,29 +38,27 @@ def norm_3d(channels: int, kind: Norm) -> nn.Module:
     return nn.BatchNorm3d(channels)
 
 
-def _convolution(n_in: int, n_out: int, *, kernel: int, stride: int = 1) -> nn.Conv3d:
-    return nn.Conv3d(n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False)
-
-
-def _shortcut(n_in: int, n_out: int, *, stride: int, norm: Norm) -> nn.Module:
-    if stride == 1 and n_in == n_out:
+def _shortcut(n_in: int, n_out: int, *, stride: Triple, norm: Norm) -> nn.Module:
+    if stride == _NO_STRIDE and n_in == n_out:
         return nn.Identity()
-    return nn.Sequential(_convolution(n_in, n_out, kernel=1, stride=stride), norm_3d(n_out, norm))
+    return nn.Sequential(convolution_3d(n_in, n_out, kernel=(1, 1, 1), stride=stride), norm_3d(n_out, norm))
 
 
 class BasicBlock(nn.Module):
-    """Two 3^3 convolutions beside a shortcut (depths 10, 18 and 34)."""
+    """Two convolutions beside a shortcut (depths 10, 18 and 34)."""
 
     expansion = 1
 
-    def __init__(self, n_in: int, channels: int, *, stride: int, norm: Norm) -> None:
-        """Map ``n_in`` channels to ``channels``; ``stride`` acts on the first convolution."""
+    def __init__(
+        self, n_in: int, channels: int, *, stride: Triple, kernels: tuple[Triple, Triple], norm: Norm
+    ) -> None:
+        """Map ``n_in`` channels to ``channels``; ``kernels`` before and behind ``stride``, all (z, y, x)."""
         super().__init__()
         self.main = nn.Sequential(
-            _convolution(n_in, channels, kernel=3, stride=stride),
+            convolution_3d(n_in, channels, kernel=kernels[0], stride=stride),
             norm_3d(channels, norm),
             nn.ReLU(inplace=True),
-            _convolution(channels, channels, kernel=3),
+            convolution_3d(channels, channels, kernel=kernels[1]),
             norm_3d(channels, norm),
         )
         self.shortcut = _shortcut(n_in, channels, stride=stride, norm=norm)
@@ -68,22 +69,24 @@ class BasicBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """1^3, 3^3 and 1^3 convolutions beside a shortcut (depth 50); four times the channels come out."""
+    """A convolution between two of 1^3 beside a shortcut (depth 50); four times the channels come out."""
 
     expansion = 4
 
-    def __init__(self, n_in: int, channels: int, *, stride: int, norm: Norm) -> None:
-        """Map ``n_in`` channels to ``4 * channels``; ``stride`` acts on the 3^3 convolution."""
+    def __init__(
+        self, n_in: int, channels: int, *, stride: Triple, kernels: tuple[Triple, Triple], norm: Norm
+    ) -> None:
+        """Map ``n_in`` channels to ``4 * channels``; the first of ``kernels`` strides, all (z, y, x)."""
         super().__init__()
         n_out = channels * self.expansion
         self.main = nn.Sequential(
-            _convolution(n_in, channels, kernel=1),
+            convolution_3d(n_in, channels, kernel=(1, 1, 1)),
             norm_3d(channels, norm),
             nn.ReLU(inplace=True),
-            _convolution(channels, channels, kernel=3, stride=stride),
+            convolution_3d(channels, channels, kernel=kernels[0], stride=stride),
             norm_3d(channels, norm),
             nn.ReLU(inplace=True),
-            _convolution(channels, n_out, kernel=1),
+            convolution_3d(channels, n_out, kernel=(1, 1, 1)),
             norm_3d(n_out, norm),
         )
         self.shortcut = _shortcut(n_in, n_out, stride=stride, norm=norm)
@@ -102,6 +105,8 @@ class ResNet3d(nn.Module):
         large    33 -> 17 (7^3, stride 2) -> 9 (max-pool, stride 2) -> stages 9, 5, 3, 2
         medium   33 -> 17 (5^3, stride 2)                           -> stages 17, 9, 5, 3
         small    33 -> 33 (3^3)                                     -> stages 33, 17, 9, 5
+
+    With ``flat_strides`` z is not divided by the first of these strides (:class:`Strides`).
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -111,15 +116,22 @@ class ResNet3d(nn.Module):
         widths = [_scaled(channels, config.width) for channels in _STAGE_CHANNELS]
         self.input = CentredInput() if config.input == "centred" else nn.Identity()
         first = n_input_channels(config.input)
-        self.stem = stem_layers(first, widths[0], kind=config.stem, norm=norm_3d(widths[0], config.norm))
+        strides = Strides(config.flat_strides, config.flat_kernels)
+        norm = norm_3d(widths[0], config.norm)
+        self.stem = stem_layers(first, widths[0], kind=config.stem, norm=norm, strides=strides)
+        n_strides = STEM_STRIDES[config.stem]
         stages: list[nn.Module] = []
         n_in = widths[0]
         shape = list(zip(widths, _BLOCKS[config.depth], strict=True))[: config.stages]
         for stage, (channels, n_blocks) in enumerate(shape):
             blocks: list[nn.Module] = []
             for index in range(n_blocks):
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(block(n_in, channels, stride=stride, norm=config.norm))
+                before, stride = strides.kernel(3, n_strides), _NO_STRIDE
+                if stage > 0 and index == 0:
+                    stride = strides.stride(n_strides)
+                    n_strides += 1
+                kernels = (before, strides.kernel(3, n_strides))
+                blocks.append(block(n_in, channels, stride=stride, kernels=kernels, norm=config.norm))
                 n_in = channels * block.expansion
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)

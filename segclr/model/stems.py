@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["SpaceToDepth", "Stem", "stem_layers"]
+from segclr.config import Stem
+from segclr.geometry import Triple
+from segclr.model.strides import Strides
 
-Stem = Literal["large", "medium", "small", "patch"]
+__all__ = ["SpaceToDepth", "convolution_3d", "stem_layers"]
 
-_FOLD = 2
-_CONVOLUTIONS: dict[Stem, tuple[int, int]] = {  # kernel, stride
-    "large": (7, 2),
-    "medium": (5, 2),
-    "small": (3, 1),
-    "patch": (3, 2),
-}
+_KERNELS: dict[Stem, int] = {"large": 7, "medium": 5, "small": 3, "patch": 3}
 
 
 class SpaceToDepth(nn.Module):
-    """Fold 2^3 voxels into channels: convolutions of one or two channels run far below a CPU's peak.
+    """Fold neighbouring voxels into channels: convolutions of one or two channels run far below a CPU's peak.
 
-    Odd edges get one layer of zeros (background) at their end.
+    Edges that do not divide get zeros (background) at their end.
     """
 
+    def __init__(self, fold: Triple = (2, 2, 2)) -> None:
+        """``fold`` voxels (z, y, x) become channels."""
+        super().__init__()
+        self.fold = fold
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, c, z, y, x] -> [n, 8 c, z / 2, y / 2, x / 2], rounded up, laid out channels last."""
-        padding = [side for edge in reversed(x.shape[2:]) for side in (0, edge % _FOLD)]
-        x = F.pad(x, padding)
+        """[n, c, z, y, x] -> [n, c * fold, z / fold, y / fold, x / fold], rounded up, channels last."""
+        fz, fy, fx = self.fold
+        ends = [-edge % f for edge, f in zip(x.shape[2:], self.fold, strict=True)]
+        x = F.pad(x, [side for end in reversed(ends) for side in (0, end)])
         n, c = x.shape[:2]
-        depth, height, width = (edge // _FOLD for edge in x.shape[2:])
-        folded = x.reshape(n, c, depth, _FOLD, height, _FOLD, width, _FOLD).permute(0, 2, 4, 6, 1, 3, 5, 7)
-        return folded.reshape(n, depth, height, width, c * _FOLD**3).permute(0, 4, 1, 2, 3)
+        depth, height, width = (edge // f for edge, f in zip(x.shape[2:], self.fold, strict=True))
+        folded = x.reshape(n, c, depth, fz, height, fy, width, fx).permute(0, 2, 4, 6, 1, 3, 5, 7)
+        return folded.reshape(n, depth, height, width, c * fz * fy * fx).permute(0, 4, 1, 2, 3)
 
 
-def stem_layers(n_in: int, channels: int, *, kind: Stem, norm: nn.Module) -> nn.Sequential:
+def stem_layers(
+    n_in: int, channels: int, *, kind: Stem, norm: nn.Module, strides: Strides | None = None
+) -> nn.Sequential:
     """Layers from ``n_in`` to ``channels`` channels, ``norm`` being over as many."""
-    kernel, stride = _CONVOLUTIONS[kind]
-    n_in *= _FOLD**3 if kind == "patch" else 1
-    convolution = nn.Conv3d(n_in, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
-    layers: list[nn.Module] = [SpaceToDepth()] if kind == "patch" else []
-    layers += [convolution, norm, nn.ReLU(inplace=True)]
+    strides = strides or Strides()
+    layers: list[nn.Module] = []
+    n_before = 0
+    if kind == "patch":
+        fold = strides.stride(n_before)
+        layers.append(SpaceToDepth(fold))
+        n_in *= math.prod(fold)
+        n_before += 1
+    kernel = strides.kernel(_KERNELS[kind], n_before)
+    stride: Triple = (1, 1, 1) if kind == "small" else strides.stride(n_before)
+    layers += [convolution_3d(n_in, channels, kernel=kernel, stride=stride), norm, nn.ReLU(inplace=True)]
     if kind == "large":
-        layers.append(nn.MaxPool3d(3, stride=2, padding=1))
+        pool = strides.kernel(3, 1)
+        padding = tuple(edge // 2 for edge in pool)
+        layers.append(nn.MaxPool3d(pool, stride=strides.stride(1), padding=padding))
     return nn.Sequential(*layers)
+
+
+def convolution_3d(n_in: int, n_out: int, *, kernel: Triple, stride: Triple = (1, 1, 1)) -> nn.Conv3d:
+    """A convolution without bias (a norm follows) that keeps edges, or divides them by ``stride``."""
+    padding: Triple = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Conv3d(n_in, n_out, kernel, stride=stride, padding=padding, bias=False)

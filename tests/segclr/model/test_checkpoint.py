@@ -1,9 +1,12 @@
 """Saving and loading encoders."""
 
+import io
 import json
+import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from segclr import files
 from segclr.config import EncoderConfig
@@ -91,3 +94,58 @@ def test_weights_of_another_architecture_are_refused(encoder, tmp_path):
     path.write_text(json.dumps(description))
     with pytest.raises(EncoderError, match="weights do not fit the architecture"):
         load_encoder(str(tmp_path))
+
+
+def put_weights(folder, content):
+    """Other bytes as the weights, with their own checksum recorded."""
+    (folder / "model.safetensors").write_bytes(content)
+    url = str(folder / "config.json")
+    files.write_json(url, {**files.read_json(url), "weights_sha256": files.sha256(content)})
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 2000, -1])
+def test_safetensors_cut_short_are_told_even_where_the_checksum_fits(encoder, tmp_path, kept):
+    encoder.save(str(tmp_path))
+    put_weights(tmp_path, (tmp_path / "model.safetensors").read_bytes()[:kept])
+    with pytest.raises(CorruptDataError, match=r"model\.safetensors: weights are not in safetensors format"):
+        load_encoder(str(tmp_path))
+
+
+def test_a_foreign_pickle_is_refused_and_does_not_run(encoder, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "trap"), "w"))
+
+    encoder.save(str(tmp_path))
+    for content in (pickle.dumps(Trap()), torch_archive({"weights": Trap()})):
+        put_weights(tmp_path, content)
+        with pytest.raises(CorruptDataError, match="not in safetensors format"):
+            load_encoder(str(tmp_path))
+    assert not (tmp_path / "trap").exists()
+
+
+def torch_archive(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (EncoderConfig(family="legacy"), "backbone.stages.0.0.bn_0.bias is missing"),
+        (SMALL.model_copy(update={"depth": 18}), "backbone.stages.0.1.main.0.weight is missing"),
+        (SMALL.model_copy(update={"stages": 3}), "backbone.stages.3.0.main.0.weight is unknown"),
+        (SMALL.model_copy(update={"flat_strides": 1, "flat_kernels": True}), r"allowed (8, 1, 1, 5, 5)"),
+        (SMALL.model_copy(update={"embedding_dim": 32}), "has shape (64,), allowed (32,)"),
+    ],
+)
+def test_weights_of_another_network_are_refused_with_folder_and_tensor(encoder, tmp_path, other, words):
+    encoder.save(str(tmp_path))
+    url = str(tmp_path / "config.json")
+    architecture = {"kind": "resnet3d", **other.model_dump(mode="json", exclude={"init_from"})}
+    files.write_json(url, {**files.read_json(url), "architecture": architecture})
+    with pytest.raises(EncoderError, match="weights do not fit the architecture") as caught:
+        load_encoder(str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+    assert words in str(caught.value)

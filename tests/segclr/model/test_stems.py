@@ -30,3 +30,15 @@ def test_folding_puts_every_voxel_into_its_channel_and_pads_with_background(edge
 def test_folded_cubes_lie_channels_last():
     folded = SpaceToDepth()(torch.rand(2, 1, 6, 6, 6))
     assert folded.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_folding_may_leave_z():
+    cube = torch.rand(1, 2, 3, 5, 4)
+    folded = SpaceToDepth((1, 2, 2))(cube)
+    assert folded.shape == (1, 8, 3, 3, 2)
+    for z in range(3):
+        for y in range(5):
+            for x in range(4):
+                for c in range(2):
+                    channel = 4 * c + 2 * (y % 2) + x % 2
+                    assert folded[0, channel, z, y // 2, x // 2] == cube[0, c, z, y, x]
