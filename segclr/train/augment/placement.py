@@ -90,10 +90,16 @@ def place(cubes: torch.Tensor, placement: Placement, *, size_vx: int) -> torch.T
     return cubes.reshape(-1).index_select(0, index.view(-1)).view(index.shape)
 
 
-def section_numbers(placement: Placement, *, size_vx: int, device: torch.device) -> torch.Tensor:
-    """Section (z of the stored cube) that each voxel of the views comes from, int32 [n, z, y, x]."""
+def section_numbers(
+    placement: Placement, *, size_vx: int, n_sections: int, device: torch.device
+) -> torch.Tensor:
+    """Section (z of the stored cube) that each voxel comes from, counted over all views.
+
+    Voxels of view i have the numbers from ``i * n_sections`` on: int32 [n, z, y, x].
+    """
     steps = (placement.permutations == 0).long()
-    first = placement.starts[:, 0] + (steps * (size_vx - 1) * placement.flips).sum(1)
+    first = placement.starts[:, 0] + torch.arange(len(steps)) * n_sections
+    first = first + (steps * (size_vx - 1) * placement.flips).sum(1)
     return _affine(first, torch.where(placement.flips, -steps, steps), size_vx, device)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segclr.config import AugmentConfig
 from segclr.train.augment.draws import Draws
 
-__all__ = ["SectionLevels", "Sections", "of_sections", "sample_sections"]
+__all__ = ["SectionLevels", "Sections", "sample_sections"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,3 @@ def sample_sections(config: AugmentConfig, draws: Draws) -> Sections:
         missing=config.missing_section,
         fill_mean=config.missing_fill == "mean",
     )
-
-
-def of_sections(facts: torch.Tensor, sections: torch.Tensor) -> torch.Tensor:
-    """A fact [n, sections] about each section, at every voxel: sections is int32 [n, z, y, x]."""
-    n, n_sections = facts.shape
-    rows = torch.arange(n, dtype=torch.int32, device=sections.device)[:, None, None, None] * n_sections
-    flat = facts.to(sections.device).reshape(-1)
-    return flat.index_select(0, (sections + rows).view(-1)).view(sections.shape)

@@ -22,7 +22,7 @@ from segclr.train.augment.draws import Draws, view_keys
 from segclr.train.augment.grey import Grey, add_noise, blur, grey_tables, look_up, sample_grey
 from segclr.train.augment.mask import MaskLoss, lose, sample_loss
 from segclr.train.augment.placement import Placement, place, sample_placement, section_numbers
-from segclr.train.augment.sections import Sections, of_sections, sample_sections
+from segclr.train.augment.sections import Sections, sample_sections
 from segclr.train.batch import PairBatch
 
 __all__ = ["ViewParameters", "apply_views", "center_views", "draw_views", "random_views", "sample_views"]
@@ -132,23 +132,29 @@ def center_views(cubes: torch.Tensor, *, size_vx: int) -> torch.Tensor:
 
 def _apply(cubes: torch.Tensor, parameters: ViewParameters, size_vx: int) -> torch.Tensor:
     grey, sections, placement = parameters.grey, parameters.sections, parameters.placement
-    n_sections = 1 if sections.alike else cubes.shape[1]
-    levels = sections.levels(n_sections)
     values = place(lose(cubes, parameters.loss), placement, size_vx=size_vx)
+    if sections.alike:
+        levels = sections.levels(1)
+        section = torch.arange(len(cubes), dtype=torch.int32, device=cubes.device)[:, None, None, None]
+    else:
+        levels = sections.levels(cubes.shape[1])
+        section = section_numbers(placement, size_vx=size_vx, n_sections=cubes.shape[1], device=cubes.device)
+    missing = _at(levels.missing, section) if sections.missing else None
+    if missing is not None and not sections.fill_mean:
+        values.mul_(~missing)
     mask = values > 0
-    section = None if sections.alike else section_numbers(placement, size_vx=size_vx, device=cubes.device)
-    tables = grey_tables(grey, gains=levels.gains, offsets=levels.offsets)
-    views = look_up(tables, values, section)
+    views = look_up(grey_tables(grey, gains=levels.gains, offsets=levels.offsets), values, section)
     views = blur(views, mask, grey, placement.permutations != 0)
-    if section is not None and sections.missing:
-        missing = of_sections(levels.missing, section) & mask
-        if sections.fill_mean:
-            n_inside = mask.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
-            views = torch.where(missing, views.sum(dim=(1, 2, 3), keepdim=True) / n_inside, views)
-        else:
-            mask &= ~missing
-            views = views * mask
+    if missing is not None and sections.fill_mean:
+        n_inside = mask.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
+        mean = views.sum(dim=(1, 2, 3), keepdim=True) / n_inside
+        views = torch.where(missing & mask, mean, views)
     return add_noise(views, mask, grey)
+
+
+def _at(facts: torch.Tensor, section: torch.Tensor) -> torch.Tensor:
+    """A fact [n, sections] about each section, at every voxel."""
+    return facts.to(section.device).reshape(-1).index_select(0, section.view(-1)).view(section.shape)
 
 
 def _chunks(n: int, size: int) -> Iterator[slice]:

@@ -26,11 +26,11 @@ def all_orientations(permutations):
 def test_a_placed_cube_equals_cropping_transposing_and_flipping(cubes, draw):
     placement = draw(AugmentConfig(shift_vx=2), 12).placement
     placed = place(cubes, placement, size_vx=5)
-    sections = section_numbers(placement, size_vx=5, device=cubes.device)
+    sections = section_numbers(placement, size_vx=5, n_sections=9, device=cubes.device)
     depth = np.broadcast_to(np.arange(9)[:, None, None], (9, 9, 9))
     for i in range(12):
         z, y, x = placement.starts[i].tolist()
-        for found, stored in ((placed[i], cubes[i].numpy()), (sections[i], depth)):
+        for found, stored in ((placed[i], cubes[i].numpy()), (sections[i] - 9 * i, depth)):
             wanted = stored[z : z + 5, y : y + 5, x : x + 5]
             wanted = np.transpose(wanted, placement.permutations[i].tolist())
             wanted = np.flip(wanted, [axis for axis in range(3) if placement.flips[i, axis]])
