@@ -111,7 +111,7 @@ class VolumeCubes:
         return cubes
 
     def _by_block(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """Positions and rows, those of one block together: where room is short, a block is read less often."""
+        """Positions and rows, those of one block together: a block is then read less often."""
         blocks = block_of_voxels(self._voxels[rows], origin=self._em.bounds.start, block_vx=self._block_vx)
         for i in np.lexsort(blocks.T).tolist():
             yield i, int(rows[i])
