@@ -22,7 +22,7 @@ from segclr.data.pairs import PairTable
 from segclr.store.cubes import create_cube_store, open_cube_store
 from segclr.store.parquet import read_columns, write_columns
 
-__all__ = ["cubes_stage", "pair_rows"]
+__all__ = ["cubes_stage", "node_rows", "pair_rows"]
 
 BLANK = "blank_cubes"
 INDEX = "cubes_index.parquet"
@@ -47,7 +47,7 @@ def _write_index(run: Run) -> None:
     pairs = PairTable.from_columns(read_columns(run.path("pairs.parquet")))
     used = np.zeros(len(nodes), dtype=bool)
     for side in (pairs.nodes_a, pairs.nodes_b):
-        used[_rows_of(nodes, pairs.segment_ids, side)] = True
+        used[node_rows(nodes, pairs.segment_ids, side)] = True
     chosen = nodes.take(np.flatnonzero(used))
     _, segmentation = run.open_volumes()
     names = block_names(run, chosen, segmentation)
@@ -65,7 +65,7 @@ def _write_index(run: Run) -> None:
     write_columns(run.path(INDEX), {"row": rows, "block": names, **columns})
 
 
-def _rows_of(
+def node_rows(
     nodes: NodeTable, segment_ids: NDArray[np.uint64], node_ids: NDArray[np.uint32]
 ) -> NDArray[np.int64]:
     """Row of each (segment_id, node_id) in a table sorted by them, whose node ids count from 0."""

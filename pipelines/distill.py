@@ -7,15 +7,9 @@ import functools
 from pipelines.blocks import Stage
 from pipelines.progress import Progress
 from pipelines.records import Outcome
-from pipelines.run import TRAINED, Run
-from pipelines.train import (
-    TRAINING_FILES,
-    encoder_digest,
-    tell_transfer,
-    training_data,
-    training_inputs,
-    use_threads,
-)
+from pipelines.run import TRAINED, Run, missing_chunks
+from pipelines.train import TRAINING_FILES, tell_transfer, use_threads
+from pipelines.training_data import encoder_digest, training_data, training_inputs
 from segclr.config import DistillConfig, digest
 
 __all__ = ["distill_stage"]
@@ -37,7 +31,8 @@ def _distill(run: Run, distill: DistillConfig, _part: str) -> Outcome:
     from segclr.train.distill import distil_encoder
 
     teacher = load_encoder(distill.teacher)
-    data, n_pairs = training_data(run)
+    em, segmentation = run.open_volumes()
+    data = training_data(run, em, segmentation)
     use_threads(run)
     transferred = tell_transfer(run)
     with Progress("distill", total=run.config.train.steps, unit="steps") as progress:
@@ -56,4 +51,5 @@ def _distill(run: Run, distill: DistillConfig, _part: str) -> Outcome:
             on_step=on_step,
         )
     encoder.save(run.path(TRAINED.folder("encoder")))
-    return Outcome((*TRAINING_FILES, *transferred), rows=n_pairs)
+    counts = missing_chunks(em, segmentation)
+    return Outcome((*TRAINING_FILES, *transferred), rows=data.n_pairs, counts=counts)

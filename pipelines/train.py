@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
-from pipelines.cubes import BLANK, STORE, pair_rows
 from pipelines.progress import Progress, console
-from pipelines.records import Outcome, stage_counts, stage_digest
-from pipelines.run import TRAINED, UNTRAINED, Run
-from pipelines.watch import watch_digest, watch_of
+from pipelines.records import Outcome
+from pipelines.run import TRAINED, UNTRAINED, Run, missing_chunks
+from pipelines.training_data import training_data, training_inputs
 from segclr import files
 from segclr.config import digest
-from segclr.data.pairs import PairTable
-from segclr.errors import TrainingError
-from segclr.store.cubes import open_cube_store
 
-if TYPE_CHECKING:
-    from segclr.train.fit import TrainingData
-
-__all__ = [
-    "TRAINING_FILES",
-    "encoder_digest",
-    "tell_transfer",
-    "train_stage",
-    "training_data",
-    "training_inputs",
-    "untrained_stage",
-    "use_threads",
-]
+__all__ = ["TRAINING_FILES", "tell_transfer", "train_stage", "untrained_stage", "use_threads"]
 
 
 def _encoder_files(folder: str) -> tuple[str, str]:
@@ -49,10 +29,11 @@ def train_stage(run: Run) -> Stage:
 
 
 def _train(run: Run, _part: str) -> Outcome:
-    from segclr.train.fit import train_encoder
+    from segclr.train import train_encoder
     from segclr.train.tensorboard import EVENTS
 
-    data, n_pairs = training_data(run)
+    em, segmentation = run.open_volumes()
+    data = training_data(run, em, segmentation)
     use_threads(run)
     transferred = tell_transfer(run)
     with Progress("train", total=run.config.train.steps, unit="steps") as progress:
@@ -71,7 +52,8 @@ def _train(run: Run, _part: str) -> Outcome:
         )
     encoder.save(run.path(TRAINED.folder("encoder")))
     events = (f"training/{EVENTS}",) if run.config.monitor.tensorboard else ()
-    return Outcome((*TRAINING_FILES, *transferred, *events), rows=n_pairs)
+    counts = missing_chunks(em, segmentation)
+    return Outcome((*TRAINING_FILES, *transferred, *events), rows=data.n_pairs, counts=counts)
 
 
 def tell_transfer(run: Run) -> tuple[str, ...]:
@@ -87,70 +69,11 @@ def tell_transfer(run: Run) -> tuple[str, ...]:
     return (name,)
 
 
-def training_data(run: Run) -> tuple[TrainingData, int]:
-    """The stored cubes and pairs of a run, and how many pairs there are.
-
-    Raises:
-        TrainingError: all cubes are blank.
-    """
-    from segclr.train.dataset import ArrayCubes, CubeSource, PairRows
-    from segclr.train.fit import TrainingData
-
-    rows, counts = stage_counts(run.url, "cubes")
-    if counts[BLANK] == rows:
-        msg = f"all {rows} cubes are blank: {run.volume.em} is 0 in every segment; is it their EM?"
-        raise TrainingError(msg)
-    store = open_cube_store(run.path(STORE))
-    pairs, rows_a, rows_b = pair_rows(run)
-    cubes: CubeSource = store
-    if len(store) * store.size_vx**3 <= run.config.train.memory_gb * 1e9:
-        cubes = ArrayCubes(store.read(np.arange(len(store))))
-
-    def side(rows: NDArray[np.bool_]) -> PairRows:
-        return PairRows(rows_a[rows], rows_b[rows], _numbers(pairs)[rows])
-
-    data = TrainingData(
-        cubes=cubes,
-        training=side(~pairs.held_out),
-        held_out=side(pairs.held_out),
-        voxel_size_nm=run.open_volumes()[0].voxel_size_nm,
-        size_vx=run.config.cubes.size_vx,
-        watch=watch_of(run, pairs),
-    )
-    return data, len(pairs)
-
-
 def use_threads(run: Run) -> None:
     """As many as configured; starting local workers leaves OMP_NUM_THREADS=1 behind in this process."""
     import torch
 
     torch.set_num_threads(run.config.train.threads or len(os.sched_getaffinity(0)))
-
-
-def training_inputs(run: Run) -> dict[str, str]:
-    """Digests of what the trained encoder depends on."""
-    config = run.config
-    inputs = {
-        "cubes": stage_digest(run.url, "cubes"),
-        "pairs": stage_digest(run.url, "pairs"),
-        "encoder": digest(config.encoder),
-        "train": digest(config.train),
-        "monitor": watch_digest(run),
-        "seed": str(config.seed),
-    }
-    if config.encoder.init_from is not None:
-        inputs["init_from"] = encoder_digest(config.encoder.init_from)
-    return inputs
-
-
-def encoder_digest(url: str) -> str:
-    """Digest of a saved encoder's description, which holds that of its weights."""
-    return files.sha256(files.read_bytes(files.join(url, "config.json")))
-
-
-def _numbers(pairs: PairTable) -> NDArray[np.int64]:
-    """A number for each pair's segment: ids do not fit into the integers that tensors have."""
-    return np.unique(pairs.segment_ids, return_inverse=True)[1].astype(np.int64)
 
 
 def untrained_stage(run: Run) -> Stage:

@@ -65,7 +65,8 @@ def _pairs(run: Run) -> Steps:
 def _cubes(run: Run) -> Steps:
     from pipelines.cubes import cubes_stage
 
-    yield cubes_stage(run)
+    if run.config.data.source == "store":
+        yield cubes_stage(run)
 
 
 def _train(run: Run) -> Steps:

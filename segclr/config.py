@@ -29,6 +29,7 @@ __all__ = [
     "AugmentConfig",
     "ClusterConfig",
     "CubeConfig",
+    "DataConfig",
     "DistillConfig",
     "EmbedConfig",
     "EncoderConfig",
@@ -58,6 +59,8 @@ Size = tuple[Positive, Positive, Positive]
 Point = tuple[float, float, float]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Metric = Literal["euclidean", "path"]
+Range = tuple[float, float]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Free:
@@ -398,15 +401,74 @@ class EncoderConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Random changes of a view during training, drawn for each view on its own (source: published code)."""
+    """Random changes of a view during training, drawn for each view on its own.
+
+    The defaults are the published code's, less the shift; the rest is off (docs/augmentations.md).
+    """
 
     axis_permutations: bool = Field(default=True, description="permute axes of equal voxel size")
+    permute_unequal: bool = Field(
+        default=False, description="permute all axes, also where voxels are anisotropic: stretches tissue"
+    )
     flips: bool = Field(default=True, description="flip each axis with probability 1/2")
     shift_vx: int = Field(0, ge=0, description="largest shift of the centre; at most cubes.margin_vx")
-    contrast: tuple[float, float] = Field((0.75, 1.25), description="a of clip(a*x + c, 0, 1)^g")
-    brightness: tuple[float, float] = Field((-0.25, 0.25), description="c of clip(a*x + c, 0, 1)^g")
-    log2_gamma: tuple[float, float] = Field((-1.0, 1.0), description="g = 2^U")
+    contrast: Range = Field((0.75, 1.25), description="a of clip(a*x + c, 0, 1)^g")
+    brightness: Range = Field((-0.25, 0.25), description="c of clip(a*x + c, 0, 1)^g")
+    log2_gamma: Range = Field((-1.0, 1.0), description="g = 2^U")
+    blur_sd_vx: float = Field(0.0, ge=0, description="widest Gaussian blur within sections; drawn from 0 on")
     noise_sd: float = Field(0.0, ge=0, description="spread of added grey noise, grey range being 0 to 1")
+    section_contrast: float = Field(
+        0.0, ge=0, le=1, description="sections' own factors on a: from 1 less this to 1 plus this"
+    )
+    section_brightness: float = Field(
+        0.0, ge=0, le=1, description="sections' own additions to c: from minus this to this"
+    )
+    section_step: Share = Field(1.0, description="probability that a section's level is not the one before's")
+    missing_section: Share = Field(0.0, description="probability that a section (a plane of z) is missing")
+    missing_fill: Literal["background", "mean"] = Field(
+        "background", description="a missing section shows 0, or the view's mean grey within the mask"
+    )
+    erode_vx: int = Field(0, ge=0, description="most voxels taken off the mask's surface; drawn from 0 on")
+    drop_probability: Share = Field(0.0, description="that a plane cuts off what lies beyond it")
+    drop_distance: tuple[Share, Share] = Field(
+        (0.25, 0.75), description="from the centre to that plane, as shares of half the stored edge"
+    )
+    dilate_vx: int = Field(
+        0, ge=0, description="most voxels put on the mask's surface, from 0 on; needs data.source: volume"
+    )
+    merge_probability: Share = Field(
+        0.0, description="that a touching segment is merged; needs data.source: volume"
+    )
+    merge_vx: int = Field(8, ge=1, description="voxels of path that a merged segment is taken in")
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for key in ("contrast", "brightness", "log2_gamma", "drop_distance"):
+            low, high = getattr(self, key)
+            if low > high:
+                msg = f"{key} must be two numbers, the lower first, got {[low, high]}"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def grows(self) -> bool:
+        """Masks grow beyond the segment, which needs the tissue around it."""
+        return self.dilate_vx > 0 or self.merge_probability > 0
+
+
+class DataConfig(Section):
+    """Where training takes its cubes from, and how often it takes which pair."""
+
+    source: Literal["store", "volume"] = Field(
+        "store",
+        description="store: cubes cut once, by the cubes stage; volume: cut when needed, which takes no disk",
+    )
+    cache_gb: Annotated[float, FREE] = Field(
+        1.0, gt=0, description="of blocks of the volume that each reading process keeps; source: volume"
+    )
+    balance: Literal["pairs", "segments"] = Field(
+        "pairs", description="pairs: every pair equally often; segments: every segment, its pairs in turn"
+    )
 
 
 class TrainConfig(Section):
@@ -610,6 +672,7 @@ class RunConfig(Section):
     pairs: PairConfig = PairConfig()
     cubes: CubeConfig = CubeConfig()
     encoder: EncoderConfig = EncoderConfig()
+    data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     monitor: MonitorConfig = MonitorConfig()
     distill: DistillConfig | None = Field(
@@ -631,6 +694,12 @@ class RunConfig(Section):
             msg = (
                 f"train.augment.shift_vx is {self.train.augment.shift_vx}, but cubes are stored with "
                 f"cubes.margin_vx {self.cubes.margin_vx}: a shift needs that margin"
+            )
+            raise ValueError(msg)
+        if self.train.augment.grows and self.data.source != "volume":
+            msg = (
+                "train.augment.dilate_vx and merge_probability need the tissue around a segment, which "
+                f"stored cubes lack: set data.source to volume (it is {self.data.source}), or both to 0"
             )
             raise ValueError(msg)
         return self

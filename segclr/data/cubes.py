@@ -24,6 +24,7 @@ __all__ = [
     "block_of_voxels",
     "checked_centers",
     "cut_cubes",
+    "cut_into",
     "read_block",
     "rows_by_block",
 ]
@@ -125,7 +126,7 @@ def cut_cubes(
         _check_centers(hit, rows, centers, ids, on_outside=on_outside)
         for row, label in zip(rows, labels, strict=True):
             if label >= 0:
-                _cut_into(cubes[row], block, starts[row], label)
+                cut_into(cubes[row], block, starts[row], int(label))
     return cubes
 
 
@@ -184,10 +185,15 @@ def _check_centers(
     raise CubeError(msg)
 
 
-def _cut_into(
-    cube: NDArray[np.uint8], block: LabelledBlock, start: NDArray[np.int64], label: np.int64
-) -> None:
-    """Mask one cube from a block into an array of zeros [z, y, x]."""
+def cut_into(cube: NDArray[np.uint8], block: LabelledBlock, start: NDArray[np.int64], label: int) -> None:
+    """Cut what a block holds of one masked cube into an array of zeros [z, y, x].
+
+    Args:
+        cube: uint8, of equal edges; voxels beyond the block are left as they are.
+        block: which may hold a part of the cube only.
+        start: first voxel (x, y, z) of the cube.
+        label: the block's label to keep.
+    """
     stop = start + cube.shape[0]
     part = BoundingBox(start, stop).intersect(block.box)  # type: ignore[arg-type]
     if part.n_voxels:

@@ -1,9 +1,17 @@
 """Contrastive training of encoders. Imports torch and Lightning."""
 
-from segclr.train.augment import ViewParameters, apply_views, center_views, sample_views
+from segclr.train.augment import (
+    ViewParameters,
+    apply_views,
+    center_views,
+    draw_views,
+    random_views,
+    sample_views,
+)
 from segclr.train.batch import PairBatch
 from segclr.train.dataset import ArrayCubes, CubeSource, PairDataset, PairRows
 from segclr.train.fit import TrainingData, train_encoder
+from segclr.train.volume_cubes import VolumeCubes
 
 __all__ = [
     "ArrayCubes",
@@ -13,8 +21,11 @@ __all__ = [
     "PairRows",
     "TrainingData",
     "ViewParameters",
+    "VolumeCubes",
     "apply_views",
     "center_views",
+    "draw_views",
+    "random_views",
     "sample_views",
     "train_encoder",
 ]

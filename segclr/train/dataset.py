@@ -1,14 +1,10 @@
-"""Batches of pairs as a pure function of (seed, step): nothing to save, nothing lost or seen twice on resume.
-
-Batch k holds the positions ``k * n ... k * n + n - 1`` of an endless sequence made of one permutation of
-all pairs after another, each permutation a function of (seed, its number). So the batch is the same
-whatever the number of workers, and wherever a run was stopped.
-"""
+"""Batches of pairs, each a pure function of (seed, step): nothing to save, lost or seen twice on resume."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,13 +12,15 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from segclr.errors import TrainingError
+from segclr.train.augment import view_keys
 from segclr.train.batch import PairBatch
+from segclr.train.order import PairOrder, PairsInTurn, SegmentsInTurn, sample_numbers
 
-__all__ = ["ArrayCubes", "CubeSource", "PairDataset", "PairRows", "draw_pairs"]
+__all__ = ["ArrayCubes", "CubeSource", "GrowingSource", "PairDataset", "PairRows"]
 
 
 class CubeSource(Protocol):
-    """Stored cubes, margin included."""
+    """Masked cubes, margin included."""
 
     def __len__(self) -> int:
         """Number of cubes."""
@@ -30,6 +28,20 @@ class CubeSource(Protocol):
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Cubes at these rows, in this order, uint8 [n, z, y, x]."""
+        ...
+
+
+@runtime_checkable
+class GrowingSource(Protocol):
+    """A source that can mask a cube anew for each view, because it has the tissue around the segment."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether it is configured to."""
+        ...
+
+    def read_grown(self, rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """Cubes at these rows for the views with these keys, uint8 [n, z, y, x]."""
         ...
 
 
@@ -56,11 +68,13 @@ class PairRows:
         rows_a: int64 [n], row of the first cube of each pair.
         rows_b: int64 [n], row of the second.
         groups: int64 [n], a number for each segment (ids do not fit int64: number them 0, 1, ...).
+        balance: what is drawn equally often, "pairs" or "segments".
     """
 
     rows_a: NDArray[np.int64]
     rows_b: NDArray[np.int64]
     groups: NDArray[np.int64]
+    balance: Literal["pairs", "segments"] = "pairs"
 
     def __post_init__(self) -> None:
         """Refuse columns of unequal length."""
@@ -73,16 +87,11 @@ class PairRows:
         """Number of pairs."""
         return len(self.groups)
 
-
-def draw_pairs(n_pairs: int, *, batch_pairs: int, seed: int, step: int) -> NDArray[np.int64]:
-    """Which of ``n_pairs`` pairs make batch ``step``, int64 [batch_pairs]."""
-    positions = np.arange(step * batch_pairs, (step + 1) * batch_pairs)
-    drawn = np.empty(batch_pairs, np.int64)
-    for round_ in np.unique(positions // n_pairs):
-        inside = positions // n_pairs == round_
-        order = np.random.default_rng([seed, int(round_)]).permutation(n_pairs)
-        drawn[inside] = order[positions[inside] % n_pairs]
-    return drawn
+    def order(self, seed: int) -> PairOrder:
+        """The endless sequence in which they are drawn."""
+        if self.balance == "segments":
+            return SegmentsInTurn(self.groups, seed)
+        return PairsInTurn(len(self), seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +117,22 @@ class PairDataset(Dataset[PairBatch]):
             raise TrainingError(msg)
 
     def __getitem__(self, step: int) -> PairBatch:
-        """Read the cubes of a step's pairs, each once even where two pairs share it."""
-        drawn = draw_pairs(len(self.pairs), batch_pairs=self.batch_pairs, seed=self.seed, step=step)
+        """Read the cubes of a step's pairs."""
+        samples = sample_numbers(step, batch_pairs=self.batch_pairs)
+        drawn = self._order.take(samples)
+        cubes = torch.from_numpy(self._read(drawn, samples))
+        cubes_a, cubes_b = cubes.chunk(2)
+        groups = torch.from_numpy(self.pairs.groups[drawn])
+        return PairBatch(step, cubes_a, cubes_b, groups, torch.from_numpy(samples))
+
+    @functools.cached_property
+    def _order(self) -> PairOrder:
+        return self.pairs.order(self.seed)
+
+    def _read(self, drawn: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Cubes of both sides, those of a first; each read once even where two pairs share it."""
         wanted = np.concatenate([self.pairs.rows_a[drawn], self.pairs.rows_b[drawn]])
+        if isinstance(self.cubes, GrowingSource) and self.cubes.grows:
+            return self.cubes.read_grown(wanted, view_keys(self.seed, samples))
         rows, back = np.unique(wanted, return_inverse=True)
-        cubes = torch.from_numpy(self.cubes.read(rows)[back])
-        n = self.batch_pairs
-        return PairBatch(step, cubes[:n], cubes[n:], torch.from_numpy(self.pairs.groups[drawn]))
+        return self.cubes.read(rows)[back]

@@ -219,12 +219,7 @@ class _Distillation:
         self.step += 1
 
     def _on_device(self, batch: PairBatch) -> PairBatch:
-        return PairBatch(
-            batch.step,
-            batch.cubes_a.to(self.device),
-            batch.cubes_b.to(self.device),
-            batch.groups.to(self.device),
-        )
+        return PairBatch(batch.step, *(column.to(self.device) for column in batch[1:]))
 
     def look(self) -> None:
         """Add a row on held-out pairs: how much of the teacher they tell, and how well partners are found."""
@@ -232,6 +227,7 @@ class _Distillation:
         teacher = self._embed(self.teacher.network)
         means = np.mean(self.losses, axis=0) if self.losses else np.full(3, np.nan)
         cells = torch.from_numpy(self.groups)
+        first, second = teacher.chunk(2)
         self.rows.append(
             {
                 "step": self.step,
@@ -240,7 +236,7 @@ class _Distillation:
                 "regression": float(means[1]) if self.losses else None,
                 "contrast": float(means[2]) if self.losses else None,
                 "explained": explained_share(student, teacher),
-                "teacher_top1": pair_retrieval(*teacher.chunk(2), cells).top1,
+                "teacher_top1": pair_retrieval(first, second, cells).top1,
                 **look_at(student, self.groups, self.distances),
                 "collapse": "",
             }

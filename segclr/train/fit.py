@@ -62,6 +62,11 @@ class TrainingData:
     size_vx: int
     watch: Watch = field(default_factory=Watch)
 
+    @property
+    def n_pairs(self) -> int:
+        """Pairs on both sides."""
+        return len(self.training) + len(self.held_out)
+
 
 def train_encoder(
     data: TrainingData,

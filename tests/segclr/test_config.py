@@ -4,7 +4,16 @@ import pytest
 import yaml
 
 from segclr import files
-from segclr.config import EncoderConfig, NodeConfig, PairConfig, RunConfig, TrainConfig, digest, load_config
+from segclr.config import (
+    AugmentConfig,
+    EncoderConfig,
+    NodeConfig,
+    PairConfig,
+    RunConfig,
+    TrainConfig,
+    digest,
+    load_config,
+)
 from segclr.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -89,6 +98,12 @@ def test_a_shift_beyond_the_stored_margin_is_refused(written):
         load_config(written(tree))
     tree["cubes"]["margin_vx"] = 3
     assert load_config(written(tree)).train.augment.shift_vx == 3
+
+
+@pytest.mark.parametrize("key", ["contrast", "brightness", "log2_gamma", "drop_distance"])
+def test_a_range_of_an_augmentation_begins_with_the_lower_end(key):
+    with pytest.raises(ValueError, match=rf"{key} must be two numbers, the lower first, got \[0.5, 0.25\]"):
+        AugmentConfig(**{key: (0.5, 0.25)})
 
 
 def test_pair_distances_that_allow_no_pair_are_refused():

@@ -1,11 +1,14 @@
 """Batches as a function of seed and step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segclr.errors import TrainingError
 from segclr.train import ArrayCubes, PairDataset, PairRows
-from segclr.train.dataset import draw_pairs
+from segclr.train.augment import view_keys
+from segclr.train.order import SegmentsInTurn
 
 
 class CountingCubes:
@@ -20,30 +23,12 @@ class CountingCubes:
         return self.cubes[rows]
 
 
-@pytest.mark.parametrize(("n_pairs", "batch_pairs"), [(7, 3), (12, 4), (5, 5)])
-def test_every_pair_is_seen_once_in_each_round(n_pairs, batch_pairs):
-    steps = 3 * n_pairs  # batch_pairs whole rounds and more
-    stream = np.concatenate(
-        [draw_pairs(n_pairs, batch_pairs=batch_pairs, seed=4, step=k) for k in range(steps)]
-    )
-    for start in range(0, len(stream) - n_pairs + 1, n_pairs):
-        assert sorted(stream[start : start + n_pairs]) == list(range(n_pairs))
-
-
-def test_a_draw_depends_on_seed_and_step_alone():
-    late = draw_pairs(100, batch_pairs=8, seed=1, step=57)
-    for step in range(3):
-        draw_pairs(100, batch_pairs=8, seed=1, step=step)
-    assert np.array_equal(draw_pairs(100, batch_pairs=8, seed=1, step=57), late)
-    assert not np.array_equal(draw_pairs(100, batch_pairs=8, seed=2, step=57), late)
-    assert not np.array_equal(draw_pairs(100, batch_pairs=8, seed=1, step=58), late)
-
-
 def test_an_item_holds_the_cubes_and_groups_of_its_pairs(data):
     dataset = PairDataset(data.cubes, data.training, batch_pairs=5, seed=0)
     batch = dataset[3]
-    drawn = draw_pairs(len(data.training), batch_pairs=5, seed=0, step=3)
+    drawn = data.training.order(0).take(np.arange(15, 20))
     assert batch.step == 3
+    assert batch.samples.tolist() == [15, 16, 17, 18, 19]
     assert np.array_equal(batch.cubes_a.numpy(), data.cubes.cubes[data.training.rows_a[drawn]])
     assert np.array_equal(batch.cubes_b.numpy(), data.cubes.cubes[data.training.rows_b[drawn]])
     assert np.array_equal(batch.groups.numpy(), data.training.groups[drawn])
@@ -54,6 +39,29 @@ def test_a_cube_shared_by_several_pairs_is_read_once():
     pairs = PairRows(np.array([0, 0, 1]), np.array([1, 2, 2]), np.zeros(3, np.int64))
     PairDataset(cubes, pairs, batch_pairs=3, seed=0)[0]
     assert cubes.asked == [[0, 1, 2]]
+
+
+def test_segments_take_turns_where_they_are_balanced(data):
+    pairs = replace(data.training, balance="segments")
+    batch = PairDataset(data.cubes, pairs, batch_pairs=6, seed=2)[4]
+    drawn = SegmentsInTurn(pairs.groups, 2).take(np.arange(24, 30))
+    assert np.array_equal(batch.groups.numpy(), pairs.groups[drawn])
+    assert sorted(batch.groups.tolist()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_growing_source_is_asked_for_every_view_with_its_key():
+    class Growing(CountingCubes):
+        grows = True
+
+        def read_grown(self, rows, keys):
+            self.asked.append((rows.tolist(), keys.tolist()))
+            return self.cubes[rows]
+
+    cubes = Growing(np.arange(24, dtype=np.uint8).reshape(3, 2, 2, 2))
+    pairs = PairRows(np.array([0, 0]), np.array([1, 1]), np.zeros(2, np.int64))
+    batch = PairDataset(cubes, pairs, batch_pairs=2, seed=9)[5]
+    assert cubes.asked == [([0, 0, 1, 1], view_keys(9, np.array([10, 11])).tolist())]
+    assert np.array_equal(batch.cubes_b.numpy(), cubes.cubes[[1, 1]])
 
 
 def test_too_few_pairs_for_a_batch_are_refused(data):
