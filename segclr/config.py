@@ -369,8 +369,8 @@ class TrainConfig(Section):
     accumulate: int = Field(
         1,
         ge=1,
-        description="equal micro-batches a step is divided into, one after the other in memory; the negatives "
-        "and batch statistics of a pair are those of its micro-batch",
+        description="equal micro-batches that a step is divided into, one after the other in memory; the "
+        "negatives and batch statistics of a pair are those of its micro-batch",
     )
     devices: Annotated[int, FREE] = Field(
         1, ge=1, description="GPUs that share each micro-batch; without a GPU, processes of the CPU"
@@ -396,10 +396,11 @@ class TrainConfig(Section):
         0.0,
         ge=0,
         lt=1,
-        description="the encoder is the running mean of the weights, keeping this share each step; 0: the last",
+        description="the encoder is the running mean of the weights, keeping this share each step; 0: off",
     )
     recompute: Annotated[bool, FREE] = Field(
-        default=False, description="compute activations twice instead of keeping them: for cubes of 129 voxels"
+        default=False,
+        description="compute activations twice instead of keeping them: for cubes of 129 voxels",
     )
     precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
     validate_every: int = Field(100, ge=1, description="steps between looks at held-out pairs")

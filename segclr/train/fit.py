@@ -10,7 +10,7 @@ from segclr.train.checkpoints import newest_checkpoint
 from segclr.train.data import TrainingData
 from segclr.train.identity import refuse_other, training_identity
 from segclr.train.processes import run_processes
-from segclr.train.session import OnStep, Session, checkpoint_folder, run_session
+from segclr.train.session import IDENTITY, OnStep, Session, checkpoint_folder, run_session
 
 __all__ = ["TrainingData", "train_encoder"]
 
@@ -35,10 +35,10 @@ def train_encoder(
         CorruptDataError: the folder holds finished checkpoints, and none can be read.
         TrainingError: the loss is not finite, the pairs cannot make a batch, or memory is full.
     """
-    identity = training_identity(data, encoder, train, seed)
+    identity = training_identity(data, {"encoder": encoder, "train": train}, seed=seed)
     found = newest_checkpoint(checkpoint_folder(folder))
     if found is not None:
-        refuse_other(identity, found[1], found[0])
+        refuse_other(identity, found[1].get(IDENTITY), found[0])
     resume = found[0] if found is not None else None
     session = Session(data, encoder, train, folder, seed, identity, resume)
     if train.devices == 1:

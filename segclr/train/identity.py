@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from segclr import files
-from segclr.config import EncoderConfig, TrainConfig, decisive
+from segclr.config import decisive
 from segclr.errors import RunMismatchError
-from segclr.train.data import TrainingData
 
-__all__ = ["IDENTITY", "refuse_other", "training_identity"]
+if TYPE_CHECKING:
+    from segclr.train.fit import TrainingData
 
-IDENTITY = "segclr_identity"
-"""Key in a checkpoint."""
+__all__ = ["refuse_other", "training_identity"]
 
 
 def training_identity(
-    data: TrainingData, encoder: EncoderConfig, train: TrainConfig, seed: int
+    data: TrainingData, settings: Mapping[str, BaseModel], **others: str | int
 ) -> dict[str, Any]:
-    """Everything that decides the weights, as plain values."""
+    """Settings by ``section.key``, other facts by name, and digests of the data: plain values only."""
     pairs = [
         np.ascontiguousarray(column, dtype=np.int64).tobytes()
         for table in (data.training, data.held_out)
         for column in (table.rows_a, table.rows_b, table.groups)
     ]
-    settings = {"encoder": decisive(encoder), "train": decisive(train)}
-    flat = {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
+    flat = {
+        f"{name}.{key}": value
+        for name, section in settings.items()
+        for key, value in decisive(section).items()
+    }
     return {
         **flat,
-        "seed": seed,
+        **others,
         "size_vx": data.size_vx,
         "voxel_size_nm": [float(v) for v in data.voxel_size_nm],
         "n_cubes": len(data.cubes),
@@ -38,13 +42,12 @@ def training_identity(
     }
 
 
-def refuse_other(wanted: dict[str, Any], checkpoint: dict[str, Any], url: str) -> None:
-    """Compare a training's identity with that of the checkpoint at ``url``.
+def refuse_other(wanted: Mapping[str, Any], found: Any, url: str) -> None:
+    """Compare with the identity found in the checkpoint ``url``.
 
     Raises:
-        RunMismatchError: they differ; the keys are named.
+        RunMismatchError: they differ; the message names the keys.
     """
-    found = checkpoint.get(IDENTITY)
     found = found if isinstance(found, dict) else {}
     differing = [
         f"{key} was {found.get(key)!r}, is now {wanted.get(key)!r}"

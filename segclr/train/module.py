@@ -30,6 +30,7 @@ from segclr.train.recompute import recompute_activations
 
 __all__ = ["ContrastiveModule", "own_pairs"]
 
+_ALL = slice(None)
 _AUGMENT_STREAM = 1
 
 
@@ -78,9 +79,9 @@ class ContrastiveModule(pl.LightningModule):
         self.seed = seed
         self.average: AveragedModel | None = None
         if config.ema_decay > 0:
-            self.average = AveragedModel(
-                network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-            ).requires_grad_(False)
+            mean = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
+            self.average.requires_grad_(requires_grad=False)
         if config.recompute:
             recompute_activations(network.backbone)
 
@@ -120,7 +121,7 @@ class ContrastiveModule(pl.LightningModule):
             self.average.update_parameters(self.network)
         return torch.stack(losses).mean()
 
-    def pair_loss(self, batch: PairBatch, pairs: slice) -> torch.Tensor:
+    def pair_loss(self, batch: PairBatch, pairs: slice = _ALL) -> torch.Tensor:
         """Loss of some pairs of a batch, the rest of the micro-batch being in other processes."""
         projections = self.network.project(self.network(self.views(batch, pairs)))
         with torch.autocast(projections.device.type, enabled=False):
@@ -128,7 +129,7 @@ class ContrastiveModule(pl.LightningModule):
             groups = batch.groups[pairs] if self.config.mask_same_segment else None
             return self.loss(view_a, view_b, groups)
 
-    def views(self, batch: PairBatch, pairs: slice) -> torch.Tensor:
+    def views(self, batch: PairBatch, pairs: slice = _ALL) -> torch.Tensor:
         """Random views float32 [2n, 1, z, y, x] of n pairs: those of ``cubes_a``, then those of ``cubes_b``.
 
         The parameters are drawn for the whole batch, so that they do not depend on who encodes which pairs.
@@ -200,9 +201,12 @@ class ContrastiveModule(pl.LightningModule):
 
 def _select(parameters: ViewParameters, rows: torch.Tensor) -> ViewParameters:
     """The parameters of some views: every tensor has a row for each view."""
-    columns = {field.name: getattr(parameters, field.name) for field in dataclasses.fields(parameters)}
-    chosen = {name: value[rows] for name, value in columns.items() if isinstance(value, torch.Tensor)}
-    return dataclasses.replace(parameters, **chosen)
+    tensors: dict[str, Any] = {
+        field.name: value[rows]
+        for field in dataclasses.fields(parameters)
+        if isinstance(value := getattr(parameters, field.name), torch.Tensor)
+    }
+    return dataclasses.replace(parameters, **tensors)
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def _watch(pipes: list[Connection], processes: list[Any], on_step: OnStep | None
             if isinstance(message, Trained):
                 trained = message
             elif on_step is not None:
-                on_step(*message)
+                _, step, steps = message
+                on_step(step, steps)
     assert trained is not None
     return trained
 
@@ -80,13 +81,13 @@ def _run(session: Session, rank: int, port: int, threads: int, pipe: Connection)
     torch.set_num_threads(threads)
 
     def on_step(step: int, steps: int) -> None:
-        pipe.send((step, steps))
+        pipe.send(("step", step, steps))
 
     try:
         trained = run_session(session, rank=rank, on_step=on_step if rank == 0 else None)
     except SegclrError as error:
         pipe.send(error)
-    except Exception as error:  # whatever it is, the watching process must hear of it
+    except Exception as error:  # noqa: BLE001  whatever it is, the watching process must hear of it
         failure = TrainingError(f"process {rank} of the training failed: {type(error).__name__}: {error}")
         pipe.send(failure)
     else:

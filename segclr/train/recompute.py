@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -32,7 +32,9 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-def _recomputed(part: nn.Module, forward: functools.partial[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _recomputed(
+    part: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+) -> torch.Tensor:
     if not (part.training and torch.is_grad_enabled()):
         return forward(x)
 

@@ -18,7 +18,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from segclr import files
 from segclr.config import EncoderConfig, TrainConfig
 from segclr.errors import TrainingError
-from segclr.model import build_network, resolve_device, resolve_precision
+from segclr.model import build_network, resolve_device
 from segclr.model.loss import build_loss
 from segclr.model.weights import weights_to_bytes
 from segclr.train.checkpoints import CheckedCheckpoints, checkpoint_url, remove_all_but
@@ -26,10 +26,21 @@ from segclr.train.data import TrainingData
 from segclr.train.datamodule import PairDataModule
 from segclr.train.dataset import PairDataset
 from segclr.train.history import History
-from segclr.train.identity import IDENTITY
 from segclr.train.module import ContrastiveModule
+from segclr.train.precision import resolve_training_precision
 
-__all__ = ["OnStep", "Session", "Trained", "checkpoint_folder", "run_session", "synchronises_batch_norm"]
+__all__ = [
+    "IDENTITY",
+    "OnStep",
+    "Session",
+    "Trained",
+    "checkpoint_folder",
+    "run_session",
+    "synchronises_batch_norm",
+]
+
+IDENTITY = "segclr_identity"
+"""Key in a checkpoint: what decides the weights."""
 
 _KEPT_CHECKPOINTS = 2
 _LIGHTNING_PRECISION: dict[torch.dtype, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -98,7 +109,7 @@ def run_session(session: Session, *, rank: int, on_step: OnStep | None) -> Train
     dataset = PairDataset(data.cubes, data.training, batch_pairs=train.batch_pairs, seed=seed)
     keeper = _Keeper(checkpoint_folder(session.folder), session.identity, on_step)
     with _quiet_lightning():
-        trainer = _trainer(session, [history, keeper] if rank == 0 else [keeper])
+        trainer = _trainer(session, module, [history, keeper] if rank == 0 else [keeper])
         with _interruptible():
             trainer.fit(
                 module,
@@ -138,9 +149,12 @@ class _Keeper(pl.Callback):
         checkpoint[IDENTITY] = self._identity
 
 
-def _trainer(session: Session, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(session: Session, module: ContrastiveModule, callbacks: list[pl.Callback]) -> pl.Trainer:
     train = session.train
     device = resolve_device()
+    dtype = resolve_training_precision(
+        train.precision, device, backbone=module.network.backbone, size_vx=session.data.size_vx
+    )
     if device.type == "cuda" and train.devices > torch.cuda.device_count():
         msg = f"train.devices is {train.devices}, but this machine has {torch.cuda.device_count()} GPUs"
         raise TrainingError(msg)
@@ -149,7 +163,7 @@ def _trainer(session: Session, callbacks: list[pl.Callback]) -> pl.Trainer:
         devices=train.devices,
         strategy="auto" if train.devices == 1 else "ddp",
         sync_batchnorm=synchronises_batch_norm(session.encoder, train, device),
-        precision=_LIGHTNING_PRECISION[resolve_precision(train.precision, device)],
+        precision=_LIGHTNING_PRECISION[dtype],
         max_steps=train.steps,
         max_epochs=-1,
         callbacks=callbacks,
@@ -195,9 +209,10 @@ def _interruptible() -> Iterator[None]:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """No tips and device lists on the terminal, no advice to use more workers: progress is ``on_step``'s."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -207,4 +222,5 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
