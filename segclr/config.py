@@ -475,16 +475,47 @@ class TrainConfig(Section):
     """Contrastive training."""
 
     steps: int = Field(1000, ge=1, description="optimiser steps")
-    batch_pairs: int = Field(64, ge=2, description="pairs in a batch: each makes two views")
-    temperature: float = Field(0.1, gt=0, description="of NT-Xent")
-    mask_same_segment: bool = Field(
-        default=True, description="other pairs of the same segment do not count as negatives"
+    batch_pairs: int = Field(
+        64,
+        ge=2,
+        description="pairs in an optimiser step, each of two views, over all devices and micro-batches",
     )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="equal micro-batches that a step is divided into, one after the other in memory; the "
+        "negatives and batch statistics of a pair are those of its micro-batch",
+    )
+    devices: Annotated[int, FREE] = Field(
+        1, ge=1, description="GPUs that share each micro-batch; without a GPU, processes of the CPU"
+    )
+    loss: Literal["nt_xent", "decoupled", "vicreg", "simsiam"] = Field(
+        "nt_xent", description="what is minimised, see docs/training.md"
+    )
+    temperature: float = Field(0.1, gt=0, description="of nt_xent and decoupled")
+    mask_same_segment: bool = Field(
+        default=True,
+        description="nt_xent and decoupled: other pairs of the same segment do not count as negatives",
+    )
+    vicreg_weights: tuple[NotNegative, NotNegative, NotNegative] = Field(
+        (25.0, 25.0, 1.0), description="of vicreg's invariance, variance and covariance (paper: 25, 25, 1)"
+    )
+    predictor_hidden: int = Field(64, ge=1, description="width of the hidden layer of simsiam's predictor")
     optimizer: Literal["lars", "adamw", "sgd"] = Field("adamw", description="kind of optimiser")
     learning_rate: float = Field(1e-3, gt=0, description="peak, after warm-up; then cosine to 0")
     weight_decay: float = Field(1e-4, ge=0, description="not applied to norms and biases")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 = no limit")
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="the encoder is the running mean of the weights, keeping this share each step; 0: off",
+    )
+    recompute: Annotated[bool, FREE] = Field(
+        default=False,
+        description="compute activations twice instead of keeping them: for cubes of 129 voxels",
+    )
     precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
     validate_every: int = Field(100, ge=1, description="steps between looks at held-out pairs")
     validation_pairs: int = Field(256, ge=2, description="held-out pairs looked at")
@@ -499,6 +530,17 @@ class TrainConfig(Section):
         2.0, ge=0, description="cubes are held in memory up to this size, else streamed"
     )
     augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="after")
+    def _check_division(self) -> Self:
+        share, rest = divmod(self.batch_pairs, self.accumulate * self.devices)
+        if rest or share * self.devices < 2:
+            msg = (
+                f"batch_pairs {self.batch_pairs} must divide evenly into {self.accumulate} micro-batches "
+                f"(accumulate) of 2 pairs or more on {self.devices} devices"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class MonitorConfig(Section):

@@ -9,7 +9,7 @@ import torch
 
 from segclr.errors import EncoderError
 
-__all__ = ["encode"]
+__all__ = ["encode", "is_out_of_memory"]
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -33,7 +33,7 @@ def encode(
         try:
             parts.append(_forward(network, batch, device=device, dtype=dtype))
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if len(batch) == 1:
                 msg = f"one cube of shape {tuple(batch.shape[1:])} does not fit into the memory of {device}"
@@ -67,6 +67,7 @@ def _forward(
         return network(grey.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an operation failed because a device's or the machine's memory is full."""
     # PyTorch's CPU allocator raises a plain RuntimeError: only its text tells.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

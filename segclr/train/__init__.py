@@ -6,7 +6,6 @@ from segclr.train.augment import (
     center_views,
     draw_views,
     random_views,
-    sample_views,
 )
 from segclr.train.batch import PairBatch
 from segclr.train.dataset import ArrayCubes, CubeSource, PairDataset, PairRows
@@ -26,6 +25,5 @@ __all__ = [
     "center_views",
     "draw_views",
     "random_views",
-    "sample_views",
     "train_encoder",
 ]

@@ -47,7 +47,13 @@ def read_checkpoint(url: str) -> dict[str, Any]:
 
 
 def newest_checkpoint(folder: str) -> tuple[str, dict[str, Any]] | None:
-    """The newest readable checkpoint with its URL, or None; each unreadable one is named in a warning."""
+    """The newest readable checkpoint with its URL, or None; each unreadable one is named in a warning.
+
+    Raises:
+        CorruptDataError: checkpoints were finished here, and none can be read: to begin anew would write
+            over them.
+    """
+    damaged: CorruptDataError | None = None
     for url in reversed(files.glob(folder, f"step-*{_SUFFIX}")):
         try:
             return url, read_checkpoint(url)
@@ -55,6 +61,10 @@ def newest_checkpoint(folder: str) -> tuple[str, dict[str, Any]] | None:
             continue  # killed between checkpoint and record: as if never written
         except CorruptDataError as error:
             warnings.warn(f"{error}: going on from an older checkpoint", stacklevel=2)
+            damaged = error
+    if damaged is not None:
+        msg = f"{damaged}, and there is no older one; delete {folder} to train from the start"
+        raise CorruptDataError(msg) from damaged
     return None
 
 

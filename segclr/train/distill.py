@@ -21,18 +21,20 @@ from segclr._version import __version__
 from segclr.config import DistillConfig, EncoderConfig, TrainConfig
 from segclr.errors import TrainingError
 from segclr.model import Encoder, build_network, encode, resolve_device, resolve_precision
+from segclr.model.loss import build_loss
 from segclr.train.augment import center_views
 from segclr.train.batch import PairBatch
 from segclr.train.checkpoints import CheckedCheckpoints, checkpoint_url, newest_checkpoint, remove_all_but
+from segclr.train.data import TrainingData
 from segclr.train.datamodule import StepSampler
 from segclr.train.dataset import PairDataset
-from segclr.train.fit import OnStep, TrainingData
 from segclr.train.history import balanced_rows
 from segclr.train.identity import refuse_other, training_identity
 from segclr.train.look import Row, look_at
 from segclr.train.module import ContrastiveModule
 from segclr.train.optimizer import make_optimizer
 from segclr.train.pair_retrieval import pair_retrieval
+from segclr.train.session import OnStep
 
 __all__ = ["distil_encoder", "explained_share", "regression_loss"]
 
@@ -149,6 +151,7 @@ class _Distillation:
         self.dtype = resolve_precision(self.train.precision, self.device)
         self.module = ContrastiveModule(
             build_network(self.encoder, seed=self.seed).to(self.device).train(),
+            loss=build_loss(self.train.model_copy(update={"loss": "nt_xent"}), self.encoder, seed=self.seed),
             config=self.train,
             voxel_size_nm=self.data.voxel_size_nm,
             size_vx=self.data.size_vx,

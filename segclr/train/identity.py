@@ -13,7 +13,7 @@ from segclr.config import decisive
 from segclr.errors import RunMismatchError
 
 if TYPE_CHECKING:
-    from segclr.train.fit import TrainingData
+    from segclr.train.data import TrainingData
 
 __all__ = ["refuse_other", "training_identity"]
 
@@ -34,7 +34,9 @@ def training_identity(
     }
     return {
         **flat,
+        **{f"monitor.{key}": value for key, value in data.watch.identity().items()},
         **others,
+        "balance": data.training.balance,
         "size_vx": data.size_vx,
         "voxel_size_nm": [float(v) for v in data.voxel_size_nm],
         "n_cubes": len(data.cubes),

@@ -74,9 +74,13 @@ class Lars(Optimizer):
 
 
 def parameter_groups(network: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Kernels with weight decay; norms and biases (tensors of one axis) without, and not adapted by LARS."""
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
+    """Kernels with weight decay; norms and biases (tensors of one axis) without, and not adapted by LARS.
+
+    Weights that take no gradient (frozen ones, running means) are in neither group.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    kernels = [p for p in trained if p.ndim > 1]
+    others = [p for p in trained if p.ndim <= 1]
     return [
         {"params": kernels, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

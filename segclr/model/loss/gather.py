@@ -1,4 +1,4 @@
-"""Rows of all processes of a distributed run, with their gradients."""
+"""Rows, labels and means over all processes of a distributed run, with their gradients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import distributed
 
-__all__ = ["gather_labels", "gather_rows"]
+__all__ = ["gather_labels", "gather_rows", "mean_over_processes", "rank_and_count"]
+
+
+def rank_and_count() -> tuple[int, int]:
+    """This process's rank and how many processes there are; (0, 1) outside a distributed run."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
 
 
 def gather_rows(own: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -16,23 +23,31 @@ def gather_rows(own: torch.Tensor) -> tuple[torch.Tensor, int]:
     Every process must hold as many rows. The gradient of a row is the sum over all processes' losses, so
     that DDP's mean over processes is the gradient of the mean loss.
     """
-    if not _is_distributed():
+    rank, n_processes = rank_and_count()
+    if n_processes == 1:
         return own, 0
     every: torch.Tensor = _GatherRows.apply(own.contiguous())  # type: ignore[no-untyped-call]
-    return every, distributed.get_rank() * own.shape[1]
+    return every, rank * own.shape[1]
 
 
 def gather_labels(own: torch.Tensor) -> torch.Tensor:
     """All processes' labels [n] in rank order."""
-    if not _is_distributed():
+    _, n_processes = rank_and_count()
+    if n_processes == 1:
         return own
-    every = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    every = [torch.empty_like(own) for _ in range(n_processes)]
     distributed.all_gather(every, own.contiguous())
     return torch.cat(every)
 
 
-def _is_distributed() -> bool:
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+def mean_over_processes(value: torch.Tensor) -> torch.Tensor:
+    """Mean of all processes' values, without gradient."""
+    _, n_processes = rank_and_count()
+    mean = value.detach().clone()
+    if n_processes > 1:
+        distributed.all_reduce(mean)
+        mean /= n_processes
+    return mean
 
 
 class _GatherRows(torch.autograd.Function):
@@ -47,6 +62,7 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        gradient = gradients[0].contiguous()
+        # a copy: autograd may hold the same tensor elsewhere, and all_reduce writes into it
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(gradient)
         return gradient.narrow(1, distributed.get_rank() * ctx.n_rows, ctx.n_rows)

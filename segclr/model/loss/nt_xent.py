@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from segclr.model.loss.gather import gather_labels, gather_rows
+from segclr.model.loss.similarity import pair_similarities
 
 __all__ = ["NtXent"]
 
@@ -39,19 +39,5 @@ class NtXent:
             groups: int64 [n], equal for pairs of the same segment. Where given, other pairs of the same
                 segment are left out of the sum: they are no true negatives.
         """
-        n = len(view_a)
-        own = torch.stack([F.normalize(view_a, dim=1), F.normalize(view_b, dim=1)])  # [2, n, d]
-        every, first = gather_rows(own)  # [2, m, d] of all processes; this one's rows begin at `first`
-        m = every.shape[1]
-        similarity = own.flatten(0, 1) @ every.flatten(0, 1).T / self.temperature  # [2n, 2m]
-        pair = torch.arange(first, first + n, device=own.device).repeat(2)  # global pair of each row
-        half = torch.arange(2, device=own.device).repeat_interleave(n)
-        itself = half * m + pair
-        partner = (1 - half) * m + pair
-        left_out = torch.zeros_like(similarity, dtype=torch.bool)
-        if groups is not None:
-            every_group = gather_labels(groups).repeat(2)
-            left_out = groups.repeat(2)[:, None] == every_group[None, :]
-            left_out[torch.arange(2 * n, device=own.device), partner] = False
-        left_out[torch.arange(2 * n, device=own.device), itself] = True
-        return F.cross_entropy(similarity.masked_fill(left_out, -torch.inf), partner)
+        cosines, partner, left_out = pair_similarities(view_a, view_b, groups)
+        return F.cross_entropy((cosines / self.temperature).masked_fill(left_out, -torch.inf), partner)

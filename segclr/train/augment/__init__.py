@@ -14,7 +14,6 @@ from segclr.train.augment.views import (
     center_views,
     draw_views,
     random_views,
-    sample_views,
 )
 
 __all__ = [
@@ -28,6 +27,5 @@ __all__ = [
     "grow_mask",
     "random_views",
     "sample_growth",
-    "sample_views",
     "view_keys",
 ]

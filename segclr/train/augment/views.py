@@ -25,7 +25,7 @@ from segclr.train.augment.placement import Placement, place, sample_placement, s
 from segclr.train.augment.sections import Sections, sample_sections
 from segclr.train.batch import PairBatch
 
-__all__ = ["ViewParameters", "apply_views", "center_views", "draw_views", "random_views", "sample_views"]
+__all__ = ["ViewParameters", "apply_views", "center_views", "draw_views", "random_views"]
 
 _Family = TypeVar("_Family")
 _VOXELS_AT_ONCE = {"cpu": 2**20, "other": 2**26}
@@ -86,23 +86,6 @@ def draw_views(
         grey=sample_grey(config, draws),
         sections=sample_sections(config, draws),
     )
-
-
-def sample_views(
-    config: AugmentConfig,
-    n: int,
-    *,
-    voxel_size_nm: VoxelSize,
-    margin_vx: int,
-    generator: torch.Generator,
-) -> ViewParameters:
-    """What n views with keys from a generator draw, where there are no samples' numbers to make keys of.
-
-    Raises:
-        TrainingError: the configured shift is larger than the stored margin.
-    """
-    keys = torch.randint(2**63 - 1, (n,), generator=generator).numpy().astype(np.uint64)
-    return draw_views(config, keys, voxel_size_nm=voxel_size_nm, margin_vx=margin_vx)
 
 
 def apply_views(cubes: torch.Tensor, parameters: ViewParameters, *, size_vx: int) -> torch.Tensor:

@@ -45,6 +45,21 @@ def test_a_truncated_newest_falls_back_to_the_older_with_a_warning(folder):
     assert url == checkpoint_url(str(folder), 200)
 
 
+def test_where_every_finished_checkpoint_is_damaged_there_is_no_starting_anew(folder):
+    for path in folder.glob("*.ckpt"):
+        path.write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="fails its checksum"),
+        pytest.raises(CorruptDataError, match="there is no older one; delete"),
+    ):
+        newest_checkpoint(str(folder))
+
+
+def test_a_foreign_file_without_a_record_is_not_even_read(tmp_path):
+    (tmp_path / "step-00000100.ckpt").write_bytes(pickle.dumps({"global_step": 100}))
+    assert newest_checkpoint(str(tmp_path)) is None
+
+
 def test_a_checkpoint_without_its_record_was_never_finished(folder):
     (folder / "step-00001000.json").unlink()
     url, _ = newest_checkpoint(str(folder))

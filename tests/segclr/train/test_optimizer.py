@@ -54,6 +54,26 @@ def test_norms_and_biases_are_spared_weight_decay():
     assert (kernels["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
 
 
+def test_weights_that_take_no_gradient_are_left_out():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[0].requires_grad_(False)
+    kernels, others = parameter_groups(network, weight_decay=0.3)
+    assert kernels["params"] == [network[1].weight]
+    assert others["params"] == [network[1].bias]
+
+
+@pytest.mark.parametrize("kind", ["lars", "adamw", "sgd"])
+def test_only_kernels_decay_and_only_kernels_are_adapted_by_lars(kind):
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    config = TrainConfig(optimizer=kind, learning_rate=0.5, weight_decay=0.2)
+    kernels, others = make_optimizer(network, config).param_groups
+    assert (kernels["weight_decay"], others["weight_decay"]) == (0.2, 0.0)
+    assert [len(kernels["params"]), len(others["params"])] == [1, 3]
+    if kind == "lars":
+        assert (kernels["adapt"], others["adapt"]) == (True, False)
+        assert (kernels["trust"], kernels["momentum"]) == (0.001, 0.9)
+
+
 @pytest.mark.parametrize("kind", ["lars", "adamw", "sgd"])
 def test_every_configured_optimiser_lowers_a_loss(kind):
     torch.manual_seed(0)

@@ -6,7 +6,7 @@ import torch
 
 from segclr.config import AugmentConfig
 from segclr.errors import TrainingError
-from segclr.train import PairDataset, apply_views, center_views, random_views, sample_views
+from segclr.train import PairDataset, apply_views, center_views, random_views
 from segclr.train.augment import draw_views, view_keys, views
 from segclr.train.augment.grey import add_noise, blur
 from segclr.train.augment.mask import lose
@@ -127,16 +127,6 @@ def test_the_partners_of_a_pair_look_different_even_when_they_are_the_same_cube(
     found = random_views(same, everything, seed=0, voxel_size_nm=(8.0, 8.0, 8.0), size_vx=9)
     for a, b in zip(*found.chunk(2), strict=True):
         assert not torch.equal(a, b)
-
-
-def test_the_same_generator_state_gives_the_same_views(cubes, everything):
-    found = []
-    for seed in (1, 1, 2):
-        generator = torch.Generator().manual_seed(seed)
-        drawn = sample_views(everything, 12, voxel_size_nm=(8, 8, 8), margin_vx=2, generator=generator)
-        found.append(apply_views(cubes, drawn, size_vx=5))
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
 
 
 def test_parameters_of_another_number_of_views_are_refused(cubes, draw):
