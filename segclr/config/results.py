@@ -1,0 +1,64 @@
+"""What comes after training: embedding, aggregation, labels, evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from segclr.config.section import FREE, Metric, NotNegative, Precision, Section
+
+__all__ = ["AggregateConfig", "EmbedConfig", "EvaluateConfig", "LabelConfig"]
+
+
+class EmbedConfig(Section):
+    """Embedding of all nodes."""
+
+    batch_size: int = Field(64, ge=1, description="cubes encoded at once")
+    precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
+    device: Annotated[str, FREE] = Field(
+        "auto", pattern=r"^(auto|cpu|(cuda|mps)(:\d+)?)$", description="auto, cpu, cuda, cuda:0, mps"
+    )
+    n_shards: int = Field(4, ge=1, description="files the embeddings are compacted to, by segment id")
+
+
+class AggregateConfig(Section):
+    """Mean embeddings over the neighbourhood of each node."""
+
+    radii_um: tuple[NotNegative, ...] = Field((0.0, 5.0, 10.0), description="0: the node alone")
+    metrics: tuple[Metric, ...] = Field(("euclidean", "path"), description="how distance is measured")
+
+
+class LabelConfig(Section):
+    """Labels to train and judge classifiers on; none for unlabelled data."""
+
+    compartments: str | None = Field(None, description="URL of a label volume: a node's class is its voxel's")
+    compartment_names: dict[int, str] = Field({}, description="class of each value of the label volume")
+    cell_types: str | None = Field(
+        None,
+        description="Parquet, CSV or folder of Parquet: segment_id, cell_type, split (train/test) if known",
+    )
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if self.compartments is not None and not self.compartment_names:
+            msg = "compartments needs compartment_names, such as {1: axon, 2: dendrite}"
+            raise ValueError(msg)
+        return self
+
+
+class EvaluateConfig(Section):
+    """What the run is judged by."""
+
+    retrieval_exclusion_nm: tuple[NotNegative, ...] = Field(
+        (400.0,), description="nearest neighbours closer than this are left out of the retrieval metric"
+    )
+    probe_c: float | None = Field(
+        1.0, gt=0, description="inverse L2 strength of the linear probes; null: chosen by cross-validation"
+    )
+    untrained_baseline: bool = Field(
+        default=True, description="embed with an untrained encoder of the same seed"
+    )
+    forest_baseline: bool = Field(
+        default=True, description="random forest on ten simple features of the cube"
+    )
