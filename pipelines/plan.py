@@ -24,7 +24,6 @@ from segclr.data.volume import Volume
 from segclr.errors import ConfigError, CubeError, MissingDataError
 from segclr.geometry import BoundingBox, Triple, voxels_of_points
 from segclr.plan import (
-    NOT_COUNTED,
     BlockSample,
     Content,
     Extent,
@@ -33,6 +32,7 @@ from segclr.plan import (
     assumed_content,
     cost_rows,
     load_rates,
+    not_counted,
     sampled_content,
 )
 from segclr.store.parquet import read_folder
@@ -233,7 +233,7 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
         "segclr_version": __version__,
         "name": plan.config.name,
         "rates_measured_on": plan.machine,
-        "not_counted": NOT_COUNTED,
+        "not_counted": not_counted(plan.config),
         "rows": rows,
     }
 
@@ -265,7 +265,7 @@ def _shown(plan: Plan) -> list[Row]:
 
 def _caption(plan: Plan) -> str:
     money = "" if len(_shown(plan)) == len(plan.rows) else " Money: set plan.price_per_core_hour and others."
-    return f"Rates measured on {plan.machine}. Not counted: {NOT_COUNTED}.{money}"
+    return f"Rates measured on {plan.machine}. Not counted: {not_counted(plan.config)}.{money}"
 
 
 def _cells(row: Row) -> tuple[str, str, str]:

@@ -165,7 +165,13 @@ class Run:
             VolumeError: it cannot be opened, or does not fit the EM.
             CubeError: the volume is smaller than a cube.
         """
-        return self._open_segmentation() if self.volume.em is None else self.open_volumes()[1]
+        if self.volume.em is not None:
+            return self.open_volumes()[1]
+        segmentation = self._open_segmentation()
+        if segmentation.dtype.kind != "u":
+            msg = f"segmentation must be of unsigned integers, got {segmentation.dtype} in {segmentation.url}"
+            raise VolumeError(msg)
+        return segmentation
 
     def _open_segmentation(self) -> Volume:
         wanted = self.volume

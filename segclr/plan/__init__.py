@@ -1,13 +1,12 @@
 """What a run will need before it is run: pure arithmetic on metadata, samples, measured rates and prices."""
 
 from segclr.plan.content import BlockSample, Content, assumed_content, sampled_content
-from segclr.plan.cost import NOT_COUNTED, Row, cost_rows
+from segclr.plan.cost import Row, cost_rows, not_counted
 from segclr.plan.extent import Extent, Reading, cube_margins
 from segclr.plan.range import Range
 from segclr.plan.rates import EncoderRate, MeasuredRates, Rate, Rates, load_rates
 
 __all__ = [
-    "NOT_COUNTED",
     "BlockSample",
     "Content",
     "EncoderRate",
@@ -22,5 +21,6 @@ __all__ = [
     "cost_rows",
     "cube_margins",
     "load_rates",
+    "not_counted",
     "sampled_content",
 ]

@@ -15,12 +15,28 @@ from segclr.plan.extent import Extent, cube_margins
 from segclr.plan.range import Range
 from segclr.plan.rates import Rate, Rates
 
-__all__ = ["NOT_COUNTED", "Row", "cost_rows"]
+__all__ = ["Row", "cost_rows", "not_counted"]
 
-NOT_COUNTED = (
+_NOT_COUNTED = (
     "the ten-feature baseline, aggregation, evaluation and the report: hours; scheduling, retries and waiting"
 )
-"""What a run also does and a plan leaves out."""
+
+
+def not_counted(config: RunConfig) -> str:
+    """What a run of this configuration also does, or does not do, and a plan leaves out."""
+    left_out = [_NOT_COUNTED]
+    if config.skeletons.source == "url":
+        left_out.append("reading skeletons.url")
+    nodes = {
+        "ids": config.nodes.ids,
+        "box_nm": config.nodes.box_nm,
+        "min_cable_nm": config.nodes.min_cable_nm,
+    }
+    filters = [f"nodes.{name}" for name, value in nodes.items() if value]
+    if filters:
+        left_out.append(f"what {', '.join(filters)} leave out: the plan is of the whole volume")
+    return "; ".join(left_out)
+
 
 _TRAINING_STEP = 3.0
 """A training step costs a forward pass and a backward pass of twice its work (every weight and every
@@ -167,7 +183,7 @@ def _readings(job: _Job) -> Iterator[_StageReading]:
     """Bytes of whole chunks, decoded; a block's margin is read again with every neighbour."""
     config, nothing = job.config, Range.exact(0)
     block = config.cubes.block_vx
-    if config.skeletons.source != "tissue":
+    if config.skeletons.source == "kimimaro":
         whole = job.segmentation.reading(job.segmentation.bounds.size)
         n_bytes = whole.n_chunk_voxels * job.segmentation.bytes_per_voxel
         yield _StageReading("skeletonize", nothing, Range.exact(n_bytes), Range.exact(whole.n_chunks))
@@ -253,7 +269,7 @@ def _time(job: _Job, readings: list[_StageReading]) -> Iterator[Row]:
     if config.tissue is not None and config.volume is None:
         rate = job.rates["tissue_mvoxel_per_s"]
         parts.append(("tissue", _hours(mvoxel, rate), _per_s(rate, "Mvoxel")))
-    if config.skeletons.source != "tissue":
+    if config.skeletons.source == "kimimaro":
         rate = job.rates["skeletonize_mvoxel_per_s"]
         parts.append(("skeletonize", read["skeletonize"] + _hours(mvoxel, rate), _per_s(rate, "Mvoxel")))
     rate = job.rates["nodes_per_s"]

@@ -164,21 +164,22 @@ class History(pl.Callback):
             self._on_warning(message)
 
     def _embed(self, module: ContrastiveModule, rows: NDArray[np.int64]) -> torch.Tensor:
-        module.network.eval()
+        network = module.encoder_network
+        network.eval()
         parts = []
         for start in range(0, len(rows), _BATCH_SIZE):
             stored = torch.from_numpy(self._cubes.read(rows[start : start + _BATCH_SIZE]))
             cubes = center_views(stored, size_vx=module.size_vx)
             parts.append(
                 encode(
-                    module.network,
+                    network,
                     cubes,
                     batch_size=_BATCH_SIZE,
                     device=module.device,
                     dtype=torch.float32,
                 ).cpu()
             )
-        module.network.train()
+        network.train()
         return torch.cat(parts)
 
 

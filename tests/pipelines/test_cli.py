@@ -300,3 +300,25 @@ def test_without_em_there_are_skeletons_nodes_and_pairs_and_no_more(
     ours, theirs = ((run / "pairs.parquet").read_bytes() for run in (tmp_path / "run", finished_run))
     assert ours == theirs
     refused(segclr("cubes", "--config", config), 2, "volume.em is needed")
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32"])
+def test_a_segmentation_of_other_numbers_is_told_at_once(config_file, volumes, tmp_path, kind):
+    write_precomputed(tmp_path / "labels", np.ones((48, 64, 160), dtype=kind), kind="segmentation")
+    tree = config_tree(volumes, tmp_path / "run")["volume"]
+    for em in (tree["em"], None):
+        volume = tree | {"segmentation": f"precomputed://file://{tmp_path}/labels", "em": em}
+        result = segclr("skeletonize", "--config", str(config_file(volume=volume)))
+        refused(result, 1, "must be of unsigned integers", kind)
+
+
+def test_a_plan_says_what_filters_it_leaves_out_and_charges_no_kimimaro_for_read_skeletons(config_file):
+    plain = str(config_file())
+    filtered = segclr("plan", plain, "--set", "nodes.min_cable_nm=1000").stdout
+    assert "nodes.min_cable_nm" in " ".join(filtered.split())
+    assert "nodes.min_cable_nm" not in segclr("plan", plain).stdout
+    read = segclr("plan", plain, "--set", "skeletons={source: url, url: 'swc://none'}", "--json").stdout
+    keys = {row["key"] for row in yaml.safe_load(read)["rows"]}
+    assert "skeletonize_core_hours" not in keys
+    made = segclr("plan", plain, "--json").stdout
+    assert "skeletonize_core_hours" in {row["key"] for row in yaml.safe_load(made)["rows"]}

@@ -9,7 +9,6 @@ import pytest
 from segclr.config import EncoderConfig
 from segclr.train import train_encoder
 from segclr.train.collapse import LINE, POINT, CollapseWarning, collapse_at, describe
-from segclr.train.history import History
 
 SPREAD, RANK = 0.1, 20.0  # of the untrained network
 
@@ -69,18 +68,16 @@ def test_the_warning_names_step_numbers_and_remedies():
 
 
 @pytest.fixture
-def history(data, train_config, tmp_path, monkeypatch):
+def history(data, train_config, tmp_path):
     """Trains 80 steps with light heads; answers the rows and what was told besides the Python warning."""
 
     def run(**changes):
         told = []
-        monkeypatch.setattr(
-            "segclr.train.fit.History", lambda *a, **k: History(*a, **{**k, "on_warning": told.append})
-        )
         encoder = EncoderConfig(depth=10, width=0.125, stem="patch", heads="light")
         values = {"steps": 80, "validate_every": 10, "learning_rate": 3e-3, "checkpoint_every": 1000}
         train = train_config.model_copy(update=values | changes)
-        train_encoder(data, encoder=encoder, train=train, folder=str(tmp_path), seed=0)
+        folder = str(tmp_path)
+        train_encoder(data, encoder=encoder, train=train, folder=folder, seed=0, on_warning=told.append)
         with (Path(tmp_path) / "history.csv").open() as file:
             return list(csv.DictReader(file)), told
 
