@@ -45,8 +45,8 @@ def train_encoder(
     if train.devices == 1:
         trained = run_session(session, rank=0, on_step=on_step, on_warning=on_warning)
     else:
-        trained = run_processes(session, on_step=on_step)
-    network = build_network(encoder, seed=seed)
+        trained = run_processes(session, on_step=on_step, on_warning=on_warning)
+    network = build_network(encoder.architecture, seed=seed)  # whatever it started from
     load_weights(network, weights_from_bytes(trained.weights))
     summary = {
         "seed": seed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -16,13 +17,13 @@ import torch
 from torch import multiprocessing
 
 from segclr.errors import SegclrError, TrainingError
-from segclr.train.session import OnStep, Session, Trained, run_session
+from segclr.train.session import OnStep, OnWarning, Session, Trained, run_session
 
-__all__ = ["run_processes"]
+__all__ = ["run_processes", "watch_processes"]
 
 
-def run_processes(session: Session, *, on_step: OnStep | None) -> Trained:
-    """Train in ``train.devices`` processes of this machine; ``on_step`` is called in this one.
+def run_processes(session: Session, *, on_step: OnStep | None, on_warning: OnWarning | None) -> Trained:
+    """Train in ``train.devices`` processes of this machine; the two functions are called in this one.
 
     Raises:
         TrainingError: a process failed for another reason than this package's own errors, or died.
@@ -40,7 +41,7 @@ def run_processes(session: Session, *, on_step: OnStep | None) -> Trained:
             there.close()  # so that the end of the process is the end of the pipe
             processes.append(process)
             pipes.append(here)
-        return _watch(pipes, processes, on_step)
+        return watch_processes(pipes, processes, {"step": on_step, "warning": on_warning})
     finally:
         for process in processes:
             if process.is_alive():
@@ -48,7 +49,16 @@ def run_processes(session: Session, *, on_step: OnStep | None) -> Trained:
             process.join()
 
 
-def _watch(pipes: list[Connection], processes: list[Any], on_step: OnStep | None) -> Trained:
+def watch_processes(
+    pipes: list[Connection], processes: list[Any], listeners: dict[str, Callable[..., None] | None]
+) -> Trained:
+    """Hand on what the processes send until all have ended; each pipe belongs to the process beside it.
+
+    A message is (name of a listener, its arguments), the result, or an error, which is raised.
+
+    Raises:
+        TrainingError: a process died without a word.
+    """
     trained: Trained | None = None
     waiting = dict(zip(pipes, processes, strict=True))
     while waiting:
@@ -67,9 +77,11 @@ def _watch(pipes: list[Connection], processes: list[Any], on_step: OnStep | None
                 raise message
             if isinstance(message, Trained):
                 trained = message
-            elif on_step is not None:
-                _, step, steps = message
-                on_step(step, steps)
+            else:
+                kind, *values = message
+                listener = listeners[kind]
+                if listener is not None:
+                    listener(*values)
     assert trained is not None
     return trained
 
@@ -83,8 +95,12 @@ def _run(session: Session, rank: int, port: int, threads: int, pipe: Connection)
     def on_step(step: int, steps: int) -> None:
         pipe.send(("step", step, steps))
 
+    def on_warning(message: str) -> None:
+        pipe.send(("warning", message))
+
     try:
-        trained = run_session(session, rank=rank, on_step=on_step if rank == 0 else None)
+        listener = on_step if rank == 0 else None
+        trained = run_session(session, rank=rank, on_step=listener, on_warning=on_warning)
     except SegclrError as error:
         pipe.send(error)
     except Exception as error:  # noqa: BLE001  whatever it is, the watching process must hear of it

@@ -56,7 +56,9 @@ def watched(data, n_asked):
 def fit(data, encoder_config, train_config, monkeypatch):
     def run(folder, *, stop_after=None, n_asked=None):
         watch = watched(data, [] if n_asked is None else n_asked)
-        monkeypatch.setattr("segclr.train.fit.History", lambda *a, **k: History(*a, **{**k, "watch": watch}))
+        monkeypatch.setattr(
+            "segclr.train.session.History", lambda *a, **k: History(*a, **{**k, "watch": watch})
+        )
 
         def on_step(step, _steps):
             if step == stop_after:

@@ -4,6 +4,7 @@ import csv
 import multiprocessing
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,8 @@ from segclr.model.loss import build_loss
 from segclr.train import TrainingData, train_encoder
 from segclr.train.checkpoints import checkpoint_url, read_checkpoint
 from segclr.train.module import ContrastiveModule
-from segclr.train.session import synchronises_batch_norm
+from segclr.train.processes import watch_processes
+from segclr.train.session import Trained, synchronises_batch_norm
 
 
 @pytest.fixture
@@ -102,6 +104,19 @@ def test_two_processes_with_half_batches_equal_one_and_resume_bit_for_bit(fit, t
 def test_a_loss_with_statistics_of_the_batch_and_lars_are_equal_on_two_processes(fit):
     keys = {"optimizer": "lars", "learning_rate": 0.05, "loss": "vicreg"}
     assert_close(fit("two", devices=2, **keys), fit("one", **keys))
+
+
+def test_what_a_training_process_tells_is_told_in_this_one_in_order():
+    here, there = multiprocessing.Pipe(duplex=False)
+    trained = Trained(b"weights", {"step": 2})
+    for message in (("step", 1, 2), ("warning", "collapsing"), ("step", 2, 2), trained):
+        there.send(message)
+    there.close()
+    process = SimpleNamespace(join=lambda: None, exitcode=0)
+    told = []
+    listeners = {"step": lambda *steps: told.append(steps), "warning": told.append}
+    assert watch_processes([here], [process], listeners) == trained
+    assert told == [(1, 2), "collapsing", (2, 2)]
 
 
 class _Failing:
