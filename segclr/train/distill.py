@@ -20,7 +20,7 @@ from segclr import files
 from segclr._version import __version__
 from segclr.config import DistillConfig, EncoderConfig, TrainConfig
 from segclr.errors import TrainingError
-from segclr.model import Encoder, build_network, encode, resolve_device, resolve_precision
+from segclr.model import Encoder, build_network, encode, resolve_device
 from segclr.model.loss import build_loss
 from segclr.train.augment import center_views
 from segclr.train.batch import PairBatch
@@ -34,6 +34,7 @@ from segclr.train.look import Row, look_at
 from segclr.train.module import ContrastiveModule
 from segclr.train.optimizer import make_optimizer
 from segclr.train.pair_retrieval import pair_retrieval
+from segclr.train.precision import resolve_training_precision
 from segclr.train.session import OnStep
 
 __all__ = ["distil_encoder", "explained_share", "regression_loss"]
@@ -148,7 +149,6 @@ class _Distillation:
 
     def __post_init__(self) -> None:
         self.device = resolve_device()
-        self.dtype = resolve_precision(self.train.precision, self.device)
         self.module = ContrastiveModule(
             build_network(self.encoder, seed=self.seed).to(self.device).train(),
             loss=build_loss(self.train.model_copy(update={"loss": "nt_xent"}), self.encoder, seed=self.seed),
@@ -156,6 +156,12 @@ class _Distillation:
             voxel_size_nm=self.data.voxel_size_nm,
             size_vx=self.data.size_vx,
             seed=self.seed,
+        )
+        self.dtype = resolve_training_precision(
+            self.train.precision,
+            self.device,
+            backbone=self.module.network.backbone,
+            size_vx=self.data.size_vx,
         )
         self.teacher.network.to(self.device)
         self.dataset = PairDataset(
