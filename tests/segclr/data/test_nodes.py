@@ -73,10 +73,10 @@ def own_distances(made, nodes, spacing):
     return candidates
 
 
-def ends_of(made):
-    """Roots and tips."""
+def ends_of(made, *, branch_points=True):
+    """Roots, tips and, where asked for, branch points."""
     n_children = np.bincount(made.parents[made.parents >= 0], minlength=len(made))
-    return np.flatnonzero((made.parents < 0) | (n_children == 0))
+    return np.flatnonzero((made.parents < 0) | (n_children == 0) | ((n_children > 1) & branch_points))
 
 
 @given(skeletons(), st.sampled_from([90.0, 250.0, 777.0]))
@@ -84,7 +84,7 @@ def ends_of(made):
 def test_a_step_is_one_spacing_of_path_but_to_a_tip_where_it_is_half_to_one_and_a_half(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     along = own_distances(made, nodes, spacing)
-    ends = made.points_nm[ends_of(made)]
+    ends = made.points_nm[ends_of(made, branch_points=False)]
     for node, parent in enumerate(nodes.parents):
         if parent < 0:
             continue
@@ -102,7 +102,7 @@ def test_every_tip_is_a_node_or_less_than_half_a_step_below_one(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     distance = path_from_root_nm(made.points_nm, made.parents)
     places = nodes.points_nm.astype(np.float64)
-    for end in ends_of(made):
+    for end in ends_of(made, branch_points=False):
         if np.linalg.norm(places - made.points_nm[end], axis=1).min() < 0.5:
             continue
         # walk up half a spacing along the skeleton: a node must lie on the way
