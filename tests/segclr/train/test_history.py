@@ -72,7 +72,6 @@ def fit(data, encoder_config, train_config, monkeypatch):
 
 
 def test_a_probe_is_asked_at_the_first_look_at_the_next_after_every_n_steps_and_at_the_last(fit, tmp_path):
-    pytest.importorskip("tensorboard")
     n_asked = []
     fit(tmp_path, n_asked=n_asked)
     with (tmp_path / "history.csv").open() as file:
@@ -83,7 +82,6 @@ def test_a_probe_is_asked_at_the_first_look_at_the_next_after_every_n_steps_and_
 
 
 def test_all_that_is_watched_is_the_same_after_stops(fit, tmp_path):
-    pytest.importorskip("tensorboard")
     fit(tmp_path / "a")
     for step in (1, 3, 4, 7):
         with pytest.raises(InterruptedError):

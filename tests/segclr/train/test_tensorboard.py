@@ -19,7 +19,8 @@ def scalars(folder):
 
     Records by hand: length, its checksum, content, its checksum (TensorBoard's reader loads TensorFlow).
     """
-    event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
+    from tensorboard.compat.proto import event_pb2
+
     content, found, versions = (folder / EVENTS).read_bytes(), {}, []
     while content:
         length, _, message, _ = struct.unpack_from(f"<QI{struct.unpack_from('<Q', content)[0]}sI", content)

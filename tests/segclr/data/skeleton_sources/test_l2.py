@@ -24,7 +24,6 @@ def url(request, monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "caveclient", types.SimpleNamespace(CAVEclient=RecordedClient))
         yield "l2://test_stack"
         return
-    pytest.importorskip("caveclient", reason="caveclient (extra cave) is not installed")
     monkeypatch.setenv("HOME", str(tmp_path))
     with served() as address:
         yield f"l2://test_stack?server={address}"

@@ -24,7 +24,6 @@ CONFIG = SkeletonConfig(min_segment_vx=3000)
 @pytest.fixture(scope="module")
 def block(shared_data):
     """The segmentation, and the skeletons of a corner of it."""
-    pytest.importorskip("kimimaro", reason="kimimaro (extra skeletonize) is not installed")
     segmentation = open_volume(f"precomputed://file://{shared_data}/fib25/seg", voxel_size_nm=SIZE)
     start = segmentation.bounds.start
     box = BoundingBox(start, tuple(s + 100 for s in start))
