@@ -18,6 +18,7 @@ from pipelines.segment_ids import read_segment_ids
 from pipelines.skeletonize import vertex_table
 from segclr import files
 from segclr.config import SkeletonConfig, digest
+from segclr.data.skeleton import Skeleton
 from segclr.data.skeleton_check import check_frame, shares_outside
 from segclr.data.skeleton_sources import open_skeletons
 from segclr.errors import ConfigError, DataError
@@ -35,8 +36,8 @@ def import_skeletons_stage(run: Run) -> Stage:
 
     Raises:
         ConfigError: the configuration names no URL of skeletons.
-        DataError: there is no segment id, the source lists none and no list is given, or most vertices of its
-            skeletons lie outside their segments.
+        DataError: there is no segment id, the source lists none and no list is given, it has none of those
+            listed, or most vertices of its skeletons lie outside their segments.
     """
     _segment_ids.cache_clear()  # a list opened anew is read anew: it may have been written again since
     _check_source(run)
@@ -68,12 +69,24 @@ def _segment_ids(config: SkeletonConfig) -> NDArray[np.uint64]:
 
 def _check_source(run: Run) -> None:
     config = run.config.skeletons
+    if config.max_outside < 1 or config.segment_ids is not None:
+        sample = _sample(config)
+        if config.max_outside < 1:
+            check_frame(sample, run.open_segmentation(), max_outside=config.max_outside)
+
+
+def _sample(config: SkeletonConfig) -> tuple[Skeleton, ...]:
+    """Some skeletons, spread over the ids; where all of these are absent, the first found of the rest."""
     ids = _segment_ids(config)
-    if config.max_outside < 1:
-        rows = np.unique(np.linspace(0, len(ids) - 1, _SAMPLE).astype(np.int64))
-        batch = open_skeletons(str(config.url), unit_nm=config.unit_nm).read(ids[rows])
-        segmentation = run.open_segmentation()
-        check_frame(batch.skeletons, segmentation, max_outside=config.max_outside)
+    source = open_skeletons(str(config.url), unit_nm=config.unit_nm)
+    rows = np.unique(np.linspace(0, len(ids) - 1, _SAMPLE).astype(np.int64))
+    others = np.delete(ids, rows)
+    for batch in (ids[rows], *(others[i : i + _SAMPLE] for i in range(0, len(others), _SAMPLE))):
+        found = source.read(batch).skeletons
+        if found:
+            return found
+    msg = f"none of the {len(ids)} listed segments ({config.segment_ids or config.url}) is in {config.url}"
+    raise DataError(msg)
 
 
 def _import(run: Run, part: str) -> Outcome:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segclr.errors import VolumeError
 from segclr.geometry import BoundingBox, Triple, VoxelSize
 
 if TYPE_CHECKING:
@@ -65,6 +66,20 @@ class Downsampled:
     finer: Source
     factor: Triple
     reduction: Reduction
+
+    def __post_init__(self) -> None:
+        """Refuse a reduction that is not known, and one that leaves no voxel."""
+        if self.reduction not in ("mean", "mode"):
+            msg = f"downsample must be 'mean' (EM) or 'mode' (labels), got {self.reduction!r}"
+            raise VolumeError(msg)
+        if not self.bounds.n_voxels:
+            fine = self.finer.bounds
+            factor = "x".join(str(f) for f in self.factor)
+            msg = (
+                f"{self.url} covers voxels {fine.start} to {fine.stop} (x, y, z): reduced by {factor}, not "
+                "one whole coarse voxel is left; ask for a finer voxel size"
+            )
+            raise VolumeError(msg)
 
     @property
     def url(self) -> str:

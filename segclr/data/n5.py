@@ -7,6 +7,7 @@ with ``units``; where there is none it is refused. N5 keeps dimensions x first.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,19 @@ import numpy as np
 from segclr import files
 from segclr.data.access import Access
 from segclr.data.bytestore import ByteStore, Deadline, absolute, forget_handles
+from segclr.data.level_grid import LevelBesideGrid, first_voxels
 from segclr.data.tensorstore_array import ArrayScale, forget_arrays
 from segclr.data.units import nm_per_unit
 from segclr.errors import MissingDataError, VolumeError
-from segclr.geometry import Triple, VoxelSize
+from segclr.geometry import VoxelSize
 
 __all__ = ["scales"]
 
-_OFF_GRID = 0.05
-"""Share of a voxel by which a volume may lie beside the grid of whole voxels."""
 
-
-def scales(path: str, access: Access) -> list[ArrayScale]:
+def scales(path: str, access: Access) -> list[ArrayScale | LevelBesideGrid]:
     """The arrays of a group, or the one array, finest first.
+
+    One beside the grid of whole voxels is refused when it is opened.
 
     Raises:
         MissingDataError: there is no N5 here.
@@ -46,15 +47,30 @@ def scales(path: str, access: Access) -> list[ArrayScale]:
         raise VolumeError(msg)
     shared = {} if "dimensions" in group else group
     try:
-        return [
-            _scale(f"n5://{path}", url, {**shared, **attributes}, access)
-            for url, attributes in arrays.items()
-        ]
+        placements = [_placement(url, {**shared, **attributes}) for url, attributes in arrays.items()]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, VolumeError):
             raise
         msg = f"the N5 attributes of {folder} cannot be used: {type(error).__name__} {error}"
         raise VolumeError(msg) from error
+    sizes, firsts_nm = zip(*placements, strict=True)
+    found: list[ArrayScale | LevelBesideGrid] = []
+    for array_url, size, place in zip(arrays, sizes, first_voxels(firsts_nm, sizes), strict=True):
+        if isinstance(place, LevelBesideGrid):
+            found.append(replace(place, name=array_url))
+            continue
+        found.append(
+            ArrayScale(
+                url=f"n5://{path}",
+                array_url=array_url,
+                driver="n5",
+                axes=("x", "y", "z"),
+                voxel_size_nm=size,
+                offset_vx=place,
+                access=access,
+            )
+        )
+    return found
 
 
 def _attributes(url: str, access: Access, deadline: Deadline) -> dict[str, Any] | None:
@@ -72,35 +88,15 @@ def _levels(folder: str, access: Access, deadline: Deadline) -> dict[str, dict[s
         found[url] = attributes
 
 
-def _scale(url: str, array_url: str, attributes: dict[str, Any], access: Access) -> ArrayScale:
-    if len(attributes["dimensions"]) != 3:
-        msg = f"{array_url} has {len(attributes['dimensions'])} dimensions; allowed are three, x, y and z"
-        raise VolumeError(msg)
-    size, first_nm = _placement(array_url, attributes)
-    place = np.array(first_nm) / np.array(size)
-    whole = [s for s in (0.0, 0.5) if np.abs(place - s - np.round(place - s)).max() <= _OFF_GRID]
-    if not whole:
-        msg = f"{array_url} begins at {place.tolist()} voxels (x, y, z), not on the grid of whole voxels"
-        raise VolumeError(msg)
-    x, y, z = (int(v) for v in np.round(place - whole[0]))
-    offset: Triple = (x, y, z)
-    return ArrayScale(
-        url=url,
-        array_url=array_url,
-        driver="n5",
-        axes=("x", "y", "z"),
-        voxel_size_nm=size,
-        offset_vx=offset,
-        access=access,
-    )
-
-
 def _placement(array_url: str, attributes: dict[str, Any]) -> tuple[VoxelSize, VoxelSize]:
     """Voxel size and place of the first voxel, (x, y, z) in nm.
 
     Raises:
         VolumeError: neither is told in a way that is understood.
     """
+    if len(attributes["dimensions"]) != 3:
+        msg = f"{array_url} has {len(attributes['dimensions'])} dimensions; allowed are three, x, y and z"
+        raise VolumeError(msg)
     factors = np.array(attributes.get("downsamplingFactors", (1.0, 1.0, 1.0)), dtype=np.float64)
     if "transform" in attributes:
         transform = attributes["transform"]

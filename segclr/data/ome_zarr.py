@@ -6,7 +6,7 @@ A level's voxel size is its own scale times the multiscale's, by axis name and u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,16 @@ import numpy as np
 from segclr import files
 from segclr.data.access import Access
 from segclr.data.bytestore import ByteStore, Deadline, absolute, forget_handles
+from segclr.data.level_grid import LevelBesideGrid, first_voxels
 from segclr.data.tensorstore_array import ArrayScale, forget_arrays
 from segclr.data.units import nm_per_unit
 from segclr.errors import MissingDataError, VolumeError
-from segclr.geometry import Triple, VoxelSize
+from segclr.geometry import VoxelSize
 
 __all__ = ["scales"]
 
 _VERSIONS = {"zarr": ("0.4", None), "zarr3": ("0.5", "0.4", None)}
 """Versions that are read, by tensorstore's driver; None where the file says nothing."""
-
-_OFF_GRID = 0.05
-"""Share of a voxel by which a level may lie beside the grid of whole voxels."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class _Transform:
     translation: tuple[float, ...]
 
 
-def scales(path: str, access: Access) -> list[ArrayScale]:
-    """The levels, in their order.
+def scales(path: str, access: Access) -> list[ArrayScale | LevelBesideGrid]:
+    """The levels, in their order; one beside the grid of whole voxels is refused when it is opened.
 
     Raises:
         MissingDataError: there is no Zarr group.
@@ -93,7 +91,7 @@ def _multiscale(folder: str, access: Access) -> tuple[dict[str, Any], str]:
 
 def _levels(
     multiscale: dict[str, Any], driver: str, folder: str, *, url: str, access: Access
-) -> list[ArrayScale]:
+) -> list[ArrayScale | LevelBesideGrid]:
     axes = multiscale["axes"]
     names = tuple(_axis_name(axis) for axis in axes)
     if sorted(n for n in names if n in ("x", "y", "z")) != ["x", "y", "z"] or len(set(names)) != len(names):
@@ -105,7 +103,8 @@ def _levels(
     )  # fmt: skip
     shared = multiscale.get("coordinateTransformations") or []
     spatial = [names.index(a) for a in "xyz"]
-    levels: list[ArrayScale] = []
+    sizes: list[VoxelSize] = []
+    firsts_nm: list[VoxelSize] = []
     for dataset in multiscale["datasets"]:
         steps = [*dataset["coordinateTransformations"], *shared]
         transform = _combined(folder, steps, len(names))
@@ -114,17 +113,25 @@ def _levels(
         if not (np.isfinite([size, first_nm]).all() and (size > 0).all()):
             msg = f"{folder}: level {dataset['path']} has voxels of {size.tolist()} nm (x, y, z)"
             raise VolumeError(msg)
-        finest = levels[0].voxel_size_nm if levels else tuple(size)
+        sizes.append(_floats(size))
+        firsts_nm.append(_floats(first_nm))
+    if not sizes:
+        msg = f"{folder} has no levels: the multiscales' datasets are empty"
+        raise VolumeError(msg)
+    levels: list[ArrayScale | LevelBesideGrid] = []
+    places = first_voxels(firsts_nm, sizes)
+    for dataset, size_nm, place in zip(multiscale["datasets"], sizes, places, strict=True):
+        if isinstance(place, LevelBesideGrid):
+            levels.append(replace(place, name=f"{folder}: level {dataset['path']}"))
+            continue
         levels.append(
             ArrayScale(
                 url=url,
                 array_url=files.join(folder, dataset["path"]),
                 driver=driver,
                 axes=names,
-                voxel_size_nm=_floats(size),
-                offset_vx=_offset(
-                    first_nm / size, size / np.array(finest), f"{folder}: level {dataset['path']}"
-                ),
+                voxel_size_nm=size_nm,
+                offset_vx=place,
                 access=access,
             )
         )
@@ -165,26 +172,3 @@ def _combined(folder: str, steps: list[dict[str, Any]], n_axes: int) -> _Transfo
         else:
             translation = translation + values
     return _Transform(tuple(scale), tuple(translation))
-
-
-def _offset(first: Any, factor: Any, what: str) -> Triple:
-    """First voxel (x, y, z) of a level whose translation is ``first`` of its own voxels.
-
-    The translation is that of the first voxel's corner (a whole number), of its centre (and a half), or of
-    its centre relative to the finest level's, as writers do that reduce by a factor f: (f - 1) / 2f.
-
-    Raises:
-        VolumeError: it is none of these: the voxels would be moved by part of a voxel.
-    """
-    offset = []
-    for place, f in zip(first.tolist(), factor.tolist(), strict=True):
-        whole = [round(place - s) for s in (0.0, 0.5, (f - 1) / (2 * f))
-                 if abs(place - s - round(place - s)) <= _OFF_GRID]  # fmt: skip
-        if not whole:
-            msg = (
-                f"{what} begins at {', '.join(f'{v:.3g}' for v in first)} of its voxels (x, y, z), which is "
-                "not on the grid of whole voxels"
-            )
-            raise VolumeError(msg)
-        offset.append(whole[0])
-    return (offset[0], offset[1], offset[2])

@@ -24,13 +24,29 @@ from numpy.typing import NDArray
 from segclr import files
 from segclr.data.access import Access
 from segclr.data.bytestore import ByteStore, Deadline, absolute, forget_handles
+from segclr.data.compressed_segmentation import check_compressed_segmentation
 from segclr.data.missing import MissingChunks
-from segclr.errors import CorruptDataError, MissingDataError, VolumeError
+from segclr.data.precomputed_info import first_chunk_size, n_channels, resolution, triple
+from segclr.errors import ConfigError, CorruptDataError, MissingDataError, VolumeError
 from segclr.geometry import BoundingBox, Triple, VoxelSize
 
 __all__ = ["PrecomputedScale", "PrecomputedSource", "scales", "scales_of_info"]
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
+_CODECS = {
+    "raw": "raw",
+    "jpeg": "jpeg",
+    "compressed_segmentation": "compressed_segmentation",
+    "compresso": "compresso",
+    "crackle": "crackle",
+    "png": "png",
+    "jxl": "jxl",
+    "fpzip": "fpzip",
+    "kempressed": "fpzip",
+    "zfpc": "zfpc",
+}
+"""Encodings that are read, and cloud-volume's name of the codec each needs."""
+
 _UNDECODABLE = (
     DecodingError,
     deflate.DeflateError,
@@ -97,9 +113,34 @@ class PrecomputedScale:
     access: Access
 
     def open(self, missing: MissingChunks) -> PrecomputedSource:
-        """The scale as a source of voxels; missing chunks are noted there."""
+        """The scale as a source of voxels; missing chunks are noted there.
+
+        Raises:
+            VolumeError: its encoding is not known, or a channel must be chosen.
+            ConfigError: its codec is not installed.
+        """
+        self._check_encoding()
         channel = self.access.chosen("channel", self.n_channels, url=self.url)
         return PrecomputedSource(self, missing, channel)
+
+    def _check_encoding(self) -> None:
+        if self.encoding not in _CODECS:
+            msg = f"{self.folder} has the encoding {self.encoding!r}; allowed are {', '.join(_CODECS)}"
+            raise VolumeError(msg)
+        codec = _CODECS[self.encoding]
+        if codec in chunks.NEEDS_INSTALL:
+            msg = (
+                f"{self.folder} has the encoding {self.encoding!r}, whose codec is not installed: "
+                f"pip install {chunks.NEEDS_INSTALL[codec]}"
+            )
+            raise ConfigError(msg)
+        if codec == "compressed_segmentation":
+            if self.block_size_vx is None:
+                msg = f"the info file of {self.url} gives no compressed_segmentation_block_size"
+                raise VolumeError(msg)
+            if self.dtype not in (np.uint32, np.uint64):
+                msg = f"{self.url} is {self.encoding} of {self.dtype}; allowed are uint32 and uint64"
+                raise VolumeError(msg)
 
 
 def scales(path: str, access: Access) -> list[PrecomputedScale]:
@@ -133,13 +174,17 @@ def scales_of_info(info: dict[str, Any], folder: str, *, url: str, access: Acces
         if kind != "neuroglancer_multiscale_volume":
             msg = f"it describes {kind}, not a volume"
             raise ValueError(msg)
-        if info["data_type"].lower() not in _TYPES:
+        if str(info["data_type"]).lower() not in _TYPES:
             msg = f"data_type {info['data_type']!r} is not one of {', '.join(_TYPES)}"
             raise ValueError(msg)
-        found = [_scale(entry, info, folder, url=url, access=access) for entry in info["scales"]]
-        if not found:
+        entries = info["scales"]
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            msg = f"scales must be a list of objects, got {entries!r:.80}"
+            raise ValueError(msg)
+        if not entries:
             msg = "it lists no scales"
             raise ValueError(msg)
+        found = [_scale(entry, info, folder, url=url, access=access) for entry in entries]
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         detail = f"{error} is not given" if isinstance(error, KeyError) else error
         msg = f"the info file of {folder} cannot be used: {detail}"
@@ -147,36 +192,24 @@ def scales_of_info(info: dict[str, Any], folder: str, *, url: str, access: Acces
     return found
 
 
-def _triple(values: Sequence[Any], name: str) -> Triple:
-    x, y, z = (int(v) for v in values)
-    if name != "voxel_offset" and min(x, y, z) < 1:
-        msg = f"{name} {list(values)} must be above 0"
-        raise ValueError(msg)
-    return (x, y, z)
-
-
 def _scale(
     entry: dict[str, Any], info: dict[str, Any], folder: str, *, url: str, access: Access
 ) -> PrecomputedScale:
-    size = _triple(entry["size"], "size")
-    x, y, z = _triple(entry.get("voxel_offset", (0, 0, 0)), "voxel_offset")
-    sx, sy, sz = (float(v) for v in entry["resolution"])
-    if not (np.isfinite([sx, sy, sz]).all() and min(sx, sy, sz) > 0):
-        msg = f"resolution {entry['resolution']} must be three numbers above 0"
-        raise ValueError(msg)
+    size = triple(entry["size"], "size")
+    x, y, z = triple(entry.get("voxel_offset", (0, 0, 0)), "voxel_offset")
     block = entry.get("compressed_segmentation_block_size")
     sharding = entry.get("sharding")
     return PrecomputedScale(
         url=url,
         folder=files.join(folder, entry["key"]),
-        voxel_size_nm=(sx, sy, sz),
+        voxel_size_nm=resolution(entry["resolution"]),
         bounds=BoundingBox((x, y, z), (x + size[0], y + size[1], z + size[2])),
-        chunk_size_vx=_triple(entry["chunk_sizes"][0], "chunk_sizes"),
+        chunk_size_vx=first_chunk_size(entry),
         dtype=np.dtype(info["data_type"].lower()),
         encoding=str(entry["encoding"]),
-        n_channels=int(info["num_channels"]),
+        n_channels=n_channels(info),
         sharding=None if sharding is None else json.dumps(sharding, sort_keys=True),
-        block_size_vx=None if block is None else _triple(block, "compressed_segmentation_block_size"),
+        block_size_vx=None if block is None else triple(block, "compressed_segmentation_block_size"),
         access=access,
     )
 
@@ -317,6 +350,8 @@ class PrecomputedSource:
         if scale.encoding == "raw":
             raw = np.frombuffer(data, dtype=self.dtype.newbyteorder("<"))
             return raw.reshape(shape[::-1])[self.channel].astype(self.dtype, copy=False)
+        if scale.encoding == "compressed_segmentation" and scale.block_size_vx is not None:
+            check_compressed_segmentation(data, shape, scale.block_size_vx, self.dtype)
         values = chunks.decode(
             data, scale.encoding, shape=shape, dtype=self.dtype, block_size=scale.block_size_vx
         )

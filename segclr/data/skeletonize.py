@@ -146,7 +146,7 @@ def skeletonize_block(
     """
     box = shared_box(block, bounds)
     traced: dict[int, Any] = _kimimaro().skeletonize(
-        components.numbers,
+        _thickened(components.numbers),
         teasar_params={
             "scale": config.teasar_scale,
             "const": config.teasar_const_nm,
@@ -184,6 +184,36 @@ def skeletonize_block(
     return fragments
 
 
+def _thickened(numbers: NDArray[Any]) -> NDArray[Any]:
+    """A box with a face that kimimaro fails at gets zeros behind on its two short axes; others stay.
+
+    Then every face has a zero. The faces at the end of the short axes lose their targets; they are at most
+    some voxels from the path.
+    """
+    faces = (np.take(numbers, end, axis=axis) for axis in range(3) for end in (0, -1))
+    if not any(_is_scattered(_pieces(face)) for face in faces):
+        return numbers
+    short = np.argsort(numbers.shape, kind="stable")[:2]
+    return np.asfortranarray(np.pad(numbers, [(0, int(axis in short)) for axis in range(3)]))
+
+
+def _pieces(plane: NDArray[Any]) -> NDArray[Any]:
+    """Connected pieces of components in a plane, numbered from 1."""
+    import cc3d
+
+    pieces: NDArray[Any] = cc3d.connected_components(np.ascontiguousarray(plane))
+    return pieces
+
+
+def _is_scattered(pieces: NDArray[Any]) -> bool:
+    """Whether every voxel of a plane is a piece by itself, as in a plane of one voxel.
+
+    kimimaro 5.8.5 has room for one piece less than there are voxels: its ``find_border_targets`` raises
+    "Out of bounds on buffer access".
+    """
+    return int(pieces.max()) == pieces.size
+
+
 def _contacts(
     numbers: NDArray[Any], *, voxel_size_nm: VoxelSize, block: BoundingBox, bounds: BoundingBox
 ) -> Iterator[tuple[int, Triple]]:
@@ -193,7 +223,6 @@ def _contacts(
     edge. It depends on the plane alone, so that both blocks find the same.
     """
     tricks = _kimimaro().skeletontricks
-    import cc3d
     import edt
 
     for axis, at_end in itertools.product(range(3), (False, True)):
@@ -203,7 +232,9 @@ def _contacts(
         plane = np.take(numbers, numbers.shape[axis] - 1 if at_end else 0, axis=axis)
         across = [a for a in range(3) if a != axis]
         wide, high = (float(voxel_size_nm[a]) for a in across)
-        pieces = cc3d.connected_components(np.ascontiguousarray(plane))
+        pieces = _pieces(plane)
+        if _is_scattered(pieces):
+            pieces = np.pad(pieces, (0, 1))
         depth = edt.edt(pieces, black_border=True, anisotropy=(wide, high))
         for place in tricks.find_border_targets(depth, pieces, wide, high).values():
             i, j = (int(p) for p in place)

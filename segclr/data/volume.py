@@ -183,6 +183,15 @@ class ArraySource:
     offset_vx: Triple = (0, 0, 0)
     url: str = "memory"
 
+    def __post_init__(self) -> None:
+        """Refuse an array that is no volume."""
+        if self.array.ndim != 3:
+            msg = (
+                f"an array in memory must have three dimensions [z, y, x], got {self.array.ndim} with shape "
+                f"{self.array.shape}"
+            )
+            raise VolumeError(msg)
+
     @property
     def bounds(self) -> BoundingBox:
         """Offset and shape."""
@@ -232,10 +241,9 @@ def open_volume(
         AccessDeniedError: the store refuses.
         ReadTimeoutError: the store did not answer in time.
         UnreachableError: the store does not answer, after retries.
+        ConfigError: the chunks' codec is not installed.
     """
-    if not all(np.isfinite(size) and size > 0 for size in voxel_size_nm):
-        msg = f"voxel_size_nm must be three numbers above 0, got {voxel_size_nm}"
-        raise VolumeError(msg)
+    voxel_size_nm = _checked_size(voxel_size_nm)
     access = access or Access()
     missing = MissingChunks(access.missing)
     source: Source
@@ -243,7 +251,9 @@ def open_volume(
     if isinstance(url, np.ndarray):
         source = ArraySource(url, voxel_size_nm)
     else:
-        stored, factor = _stored_scale(url, voxel_size_nm, access=access, downsample=downsample is not None)
+        stored, factor = _stored_scale(
+            str(url), voxel_size_nm, access=access, downsample=downsample is not None
+        )
         source = stored.open(missing)
     if grey_range is not None:
         source = GreySource(source, grey_range)
@@ -252,6 +262,23 @@ def open_volume(
     if normalize is not None:
         source = NormalizedSource(source, normalize)
     return Volume(source, missing)
+
+
+def _checked_size(voxel_size_nm: Any) -> VoxelSize:
+    """A voxel size as three plain numbers, whatever the caller gave.
+
+    Raises:
+        VolumeError: it is not three numbers above 0.
+    """
+    try:
+        size = np.asarray(voxel_size_nm)
+    except ValueError:  # lists of unequal lengths
+        size = np.empty(0)
+    if size.shape != (3,) or size.dtype.kind not in "iuf" or not (np.isfinite(size) & (size > 0)).all():
+        msg = f"voxel_size_nm must be three numbers above 0 (x, y, z), got {voxel_size_nm!r}"
+        raise VolumeError(msg)
+    x, y, z = (float(v) for v in size)
+    return (x, y, z)
 
 
 def _stored_scale(

@@ -171,6 +171,27 @@ def test_sources_and_lists_without_a_segment_are_refused(make_run, swc, tmp_path
         import_skeletons_stage(make_run(url=f"swc://{tmp_path}/empty"))
 
 
+@pytest.mark.parametrize("max_outside", [0.1, 1.0])
+@pytest.mark.parametrize("n_absent", [2, 200])
+def test_a_list_of_absent_segments_only_is_refused(make_run, swc, tmp_path, max_outside, n_absent):
+    listed = tmp_path / "ids.txt"
+    listed.write_text("\n".join(str(2**62 + i) for i in range(n_absent)))
+    keys = {"url": f"swc://{swc}", "segment_ids": str(listed), "max_outside": max_outside}
+    with pytest.raises(DataError, match=rf"none of the {n_absent} listed segments .*ids\.txt.* is in swc://"):
+        import_skeletons_stage(make_run(**keys))
+
+
+def test_one_segment_among_many_absent_ones_is_found_and_its_frame_checked(make_run, swc, tmp_path):
+    present = int(IDS[3])  # 7, in row 5 of the list; the sample spread over it takes rows 0, 3, 6, 9 ...
+    (tmp_path / "ids.txt").write_text("\n".join(str(i) for i in range(2, 202)))
+    run = make_run(url=f"swc://{swc}", segment_ids=str(tmp_path / "ids.txt"))
+    do(run)
+    assert (counts(run)["segments"], counts(run)["absent"]) == (1, 199)
+    write_swc(swc, present, axis_nm(1))
+    with pytest.raises(SkeletonError, match="taken from 1 skeletons"):
+        import_skeletons_stage(run)
+
+
 def test_a_source_that_is_not_there_or_of_no_known_scheme_is_refused(make_run, tmp_path):
     with pytest.raises(MissingDataError):
         import_skeletons_stage(make_run(url=f"precomputed://{tmp_path}/nothing"))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from segclr.data.downsample import Downsampled, reduce_mean, reduce_mode
 from segclr.data.volume import ArraySource, Volume
+from segclr.errors import VolumeError
 from segclr.geometry import BoundingBox
 
 IDS = np.array([0, 1, 2**53 + 1, 2**53 + 2, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
@@ -104,3 +105,17 @@ def test_reading_in_pieces_equals_reading_whole():
     whole = volume.read(volume.bounds)
     for box in volume.bounds.blocks((2, 3, 1)):
         assert np.array_equal(volume.read(box), whole[box.slices_zyx(volume.bounds.start)])
+
+
+def test_a_reduction_that_leaves_no_voxel_is_refused():
+    fine = ArraySource(np.ones((20, 20, 11), np.uint64), (4.0, 4.0, 5.0))
+    with pytest.raises(VolumeError, match=r"\(0, 0, 0\) to \(11, 20, 20\) .* by 20x20x20, not one whole"):
+        Downsampled(fine, factor=(20, 20, 20), reduction="mode")
+    straddling = ArraySource(np.ones((3, 3, 3), np.uint8), (4.0, 4.0, 5.0), (1, 0, 0))
+    with pytest.raises(VolumeError, match="not one whole"):
+        Downsampled(straddling, factor=(3, 3, 3), reduction="mean")
+
+
+def test_a_reduction_that_is_not_known_is_refused():
+    with pytest.raises(VolumeError, match=r"'mean' .* or 'mode' .*, got 'median'"):
+        Downsampled(ArraySource(np.ones((4, 4, 4)), (4, 4, 4)), factor=(2, 2, 2), reduction="median")

@@ -78,6 +78,19 @@ def test_a_translation_is_the_voxel_offset(tmp_path, segmentation):
     assert np.array_equal(volume.read(volume.bounds), segmentation)
 
 
+def test_one_convention_holds_for_all_scales_of_a_group(tmp_path, segmentation):
+    for name, shift in (("crop", (1, 0.5)), ("centres", (0, 0.25))):
+        for i, place in enumerate(shift):
+            size = [s * 2**i for s in (4, 6, 10)]
+            transform = {"axes": list("xyz"), "scale": size, "translate": [place * s for s in size]}
+            write(tmp_path / name / f"s{i}", segmentation, {"transform": {**transform, "units": ["nm"] * 3}})
+        (tmp_path / name / "attributes.json").write_text("{}")
+    assert opened(tmp_path / "crop", (4, 6, 10)).bounds.start == (1, 1, 1)
+    with pytest.raises(VolumeError, match=r"s1 begins at 0\.5, 0\.5, 0\.5 .* not on the grid"):
+        opened(tmp_path / "crop", (8, 12, 20))
+    assert opened(tmp_path / "centres", (8, 12, 20)).bounds.start == (0, 0, 0)
+
+
 def test_the_scales_of_a_group_are_found_by_their_factors(tmp_path, segmentation):
     coarse = segmentation[::1, ::2, ::2]
     write(tmp_path / "s0", segmentation, {})

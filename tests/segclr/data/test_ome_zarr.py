@@ -160,6 +160,50 @@ def test_a_level_that_lies_beside_the_grid_of_whole_voxels_is_refused(tmp_path, 
         opened(tmp_path)
 
 
+def pyramid(folder, array, places, factors=(1, 2, 4)):
+    """A level at each place (z, y, x), in its own voxels; all hold the same array."""
+    levels = []
+    for path, (place, f) in enumerate(zip(places, factors, strict=False)):
+        size = [s * f for s in (10.0, 4.0, 4.0)]
+        shift = [p * s for p, s in zip(place, size, strict=True)]
+        steps = [{"type": "scale", "scale": size}, {"type": "translation", "translation": shift}]
+        levels.append({"path": str(path), "coordinateTransformations": steps})
+    group = zarr.create_group(str(folder), zarr_format=3)
+    entry = {"axes": axes(), "datasets": levels}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [entry]}
+    for level in levels:
+        group.create_array(level["path"], shape=array.shape, dtype=array.dtype, chunks=(4, 4, 4))[:] = array
+
+
+def test_a_level_half_a_voxel_beside_the_convention_of_the_others_is_refused_by_name(tmp_path, segmentation):
+    # the corner of a crop that begins at an odd fine voxel: one and the same place in nm for both levels
+    pyramid(tmp_path, segmentation, [(1, 1, 1), (0.5, 0.5, 0.5)])
+    assert opened(tmp_path).bounds.start == (1, 1, 1)
+    with pytest.raises(VolumeError, match=r"level 1 begins at 0\.5, 0\.5, 0\.5 .* not on the grid"):
+        opened(tmp_path, (8, 8, 20))
+
+
+def test_levels_up_to_the_first_beside_the_grid_are_read(tmp_path, segmentation):
+    pyramid(tmp_path, segmentation, [(2, 2, 2), (1, 1, 1), (0.5, 0.5, 0.5)])
+    assert opened(tmp_path).bounds.start == (2, 2, 2)
+    assert opened(tmp_path, (8, 8, 20)).bounds.start == (1, 1, 1)
+    with pytest.raises(VolumeError, match="level 2 begins"):
+        opened(tmp_path, (16, 16, 40))
+
+
+def test_one_convention_holds_for_all_axes_of_a_level(tmp_path, segmentation):
+    pyramid(tmp_path, segmentation, [(3, 0.5, 0)])
+    with pytest.raises(VolumeError, match="level 0 begins at 0, 0\\.5, 3"):
+        opened(tmp_path)
+
+
+def test_a_level_whose_corner_is_a_voxel_beyond_is_not_mistaken_for_a_centre(tmp_path, segmentation):
+    pyramid(tmp_path, segmentation, [(0.5, 0.5, 0.5), (0, 0, 0)])
+    assert opened(tmp_path).bounds.start == (0, 0, 0)
+    with pytest.raises(VolumeError, match="level 1 begins"):
+        opened(tmp_path, (8, 8, 20))
+
+
 def test_channel_and_time_are_chosen(tmp_path, segmentation):
     array = np.zeros((2, 3, *SHAPE), np.uint64)
     array[1, 2] = segmentation
@@ -291,6 +335,7 @@ def test_an_absent_group_is_missing_data(tmp_path):
         multiscales((10.0, 4.0)),
         multiscales((10.0, 4.0, 0.0)),
         [{"axes": axes()}],
+        [{"axes": axes(), "datasets": []}],
         [{"axes": axes(), "datasets": [{}]}],
         [
             {

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorstore
-from cloudvolume import CloudVolume
+from cloudvolume import CloudVolume, chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segclr.data.access import Access
 from segclr.data.precomputed import compressed_morton_code
 from segclr.data.volume import open_volume
-from segclr.errors import CorruptDataError, MissingDataError, ScaleError, VolumeError
+from segclr.errors import ConfigError, CorruptDataError, MissingDataError, ScaleError, VolumeError
 from segclr.geometry import BoundingBox
 
 IDS = np.array([0, 1, 2**53 + 1, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
@@ -142,6 +142,8 @@ def test_downsampling_starts_from_the_coarsest_scale_that_divides(three_scales):
     assert np.array_equal(volume.read(volume.bounds), (pairs + 1) // 2)
     with pytest.raises(ScaleError, match="32x32x40"):
         opened(folder, (12, 12, 40), downsample="mean")
+    with pytest.raises(VolumeError, match="not one whole coarse voxel"):
+        opened(folder, (32 * 20, 32 * 20, 40), downsample="mean")
 
 
 def first_chunk(folder):
@@ -224,6 +226,119 @@ def test_an_info_file_that_cannot_be_used_is_the_projects_error(tmp_path, text):
     (tmp_path / "info").write_text(text)
     with pytest.raises(VolumeError, match="info file"):
         opened(tmp_path)
+
+
+def changed(folder, *, scale=None, **entries):
+    """The info file with other entries, of the volume and of its scale."""
+    path = folder / "info"
+    info = json.loads(path.read_text())
+    info["scales"][0].update(scale or {})
+    path.write_text(json.dumps({**info, **entries}))
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"scale": {"size": [11.5, 17, 13]}}, r"size must be three whole numbers above 0 .*11\.5"),
+        ({"scale": {"size": [0, 17, 13]}}, "size must be three whole numbers above 0"),
+        ({"scale": {"size": [17, 13]}}, "size must be three whole numbers above 0"),
+        ({"scale": {"size": None}}, "size must be three whole numbers above 0"),
+        ({"scale": {"size": ["11", 17, 13]}}, "size must be three whole numbers above 0"),
+        ({"scale": {"voxel_offset": [0.5, 0, 0]}}, r"voxel_offset must be three whole numbers \(x"),
+        ({"scale": {"voxel_offset": None}}, "voxel_offset must be three whole numbers"),
+        ({"scale": {"chunk_sizes": None}}, "chunk_sizes must be a list"),
+        ({"scale": {"chunk_sizes": []}}, "chunk_sizes must be a list"),
+        ({"scale": {"chunk_sizes": [[64, 64, 1.5]]}}, "chunk_sizes must be three whole numbers"),
+        ({"scale": {"resolution": [8, 8]}}, "resolution must be three numbers above 0"),
+        ({"scale": {"resolution": [8, 8, "a"]}}, "resolution must be three numbers above 0"),
+        ({"scale": {"resolution": None}}, "resolution must be three numbers above 0"),
+        ({"num_channels": 0}, "num_channels must be a whole number above 0, got 0"),
+        ({"num_channels": 1.5}, "num_channels must be a whole number above 0"),
+        ({"num_channels": None}, "num_channels must be a whole number above 0"),
+        ({"data_type": 8}, "data_type 8 is not one of"),
+        ({"scales": None}, "scales must be a list of objects, got None"),
+        ({"scales": {"key": 1}}, "scales must be a list of objects"),
+        ({"scales": ["8_8_10"]}, "scales must be a list of objects"),
+    ],
+)
+def test_what_is_wrong_in_an_info_file_is_named(written, entries, expected):
+    changed(written, **entries)
+    with pytest.raises(VolumeError, match=f"info file .* cannot be used: {expected}"):
+        opened(written)
+
+
+def test_whole_numbers_may_be_written_as_floats(written, segmentation):
+    changed(written, scale={"size": [21.0, 18.0, 19.0]}, num_channels=1.0)
+    volume = opened(written)
+    assert np.array_equal(volume.read(volume.bounds), segmentation)
+
+
+def test_an_encoding_that_is_not_known_is_refused_when_the_volume_is_opened(written):
+    changed(written, scale={"encoding": "foo"})
+    with pytest.raises(VolumeError, match="encoding 'foo'; allowed are raw, jpeg, compressed_segmentation"):
+        opened(written)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec", "package"),
+    [
+        ("fpzip", "fpzip", "fpzip"),
+        ("kempressed", "fpzip", "fpzip"),
+        ("png", "png", "pyspng-seunglab"),
+        ("compresso", "compresso", "compresso"),
+    ],
+)
+def test_a_codec_that_is_not_installed_is_named_when_the_volume_is_opened(
+    written, monkeypatch, encoding, codec, package
+):
+    monkeypatch.setitem(chunks.NEEDS_INSTALL, codec, package)
+    changed(written, scale={"encoding": encoding})
+    with pytest.raises(
+        ConfigError, match=f"'{encoding}', whose codec is not installed: pip install {package}"
+    ):
+        opened(written)
+
+
+def test_compressed_segmentation_of_unknown_blocks_or_of_another_type_is_refused(written):
+    changed(written, scale={"encoding": "compressed_segmentation"})
+    with pytest.raises(VolumeError, match="no compressed_segmentation_block_size"):
+        opened(written)
+    changed(written, scale={"compressed_segmentation_block_size": [8, 8, 8]}, data_type="uint16")
+    with pytest.raises(VolumeError, match="of uint16; allowed are uint32 and uint64"):
+        opened(written)
+
+
+@pytest.mark.parametrize(("stored", "said"), [("uint64", "uint32"), ("uint32", "uint64")])
+@pytest.mark.parametrize("writer", ["cloud-volume", "tensorstore"])
+def test_compressed_segmentation_of_another_width_than_the_info_file_says_is_refused(
+    tmp_path, stored, said, writer
+):
+    ids = np.array([0, 3, 5, 9, 2**31], dtype=stored)
+    array = np.random.default_rng(0).choice(ids, SHAPE)
+    if writer == "tensorstore":
+        write_sharded(tmp_path, array, "compressed_segmentation", SHARDING)
+    else:
+        write(tmp_path, array, encoding="compressed_segmentation", compress=False)
+    volume = opened(tmp_path)
+    assert np.array_equal(volume.read(volume.bounds), array)
+    changed(tmp_path, data_type=said)
+    with pytest.raises(CorruptDataError, match="info file says"):
+        opened(tmp_path).read(volume.bounds)
+
+
+def test_a_torn_compressed_segmentation_is_corrupt_data(tmp_path, segmentation):
+    write(tmp_path, segmentation, encoding="compressed_segmentation", compress=False)
+    chunk = first_chunk(tmp_path)
+    chunk.write_bytes(chunk.read_bytes()[:-4])
+    with pytest.raises(CorruptDataError, match="cut off"):
+        opened(tmp_path).read(BoundingBox(OFFSET, (12, 22, 32)))
+
+
+def test_crackle_is_read_exactly(tmp_path, segmentation):
+    pytest.importorskip("crackle")
+    write(tmp_path, segmentation, encoding="crackle")
+    volume = opened(tmp_path)
+    assert np.array_equal(volume.read(volume.bounds), segmentation)
 
 
 def test_more_than_one_channel_is_refused(tmp_path, written):

@@ -132,6 +132,37 @@ def test_a_component_of_one_voxel_in_a_block_does_not_break_the_tree():
     assert skeletons[0].cable_length_nm == pytest.approx(11 * np.linalg.norm(SIZE), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape_zyx", [(1, 1, 1), (1, 1, 60), (1, 97, 1), (97, 1, 1)])
+@pytest.mark.parametrize("edge_vx", [1, 48, 512])
+def test_a_line_of_voxels_is_one_path_through_all_of_them(shape_zyx, edge_vx):
+    labels = np.full(shape_zyx, 9, np.uint8)
+    blocks = fragments_of(labels, SkeletonConfig(min_segment_vx=1), block_vx=(edge_vx,) * 3)
+    (skeleton,) = joined(blocks)
+    assert trees_per_component([skeleton], labels) == {1: 1}
+    assert len(skeleton) == labels.size
+    steps_xyz = np.subtract(shape_zyx[::-1], 1)
+    assert skeleton.cable_length_nm == pytest.approx(float(steps_xyz @ np.array(SIZE)))
+    assert (skeleton.radii_nm == 32).all()
+
+
+def test_a_last_block_one_voxel_wide_on_two_axes_belongs_to_the_tree():
+    labels = np.full((20, 49, 49), 9, np.uint8)
+    skeletons = joined(fragments_of(labels, SkeletonConfig(min_segment_vx=1), block_vx=(48, 48, 48)))
+    assert trees_per_component(skeletons, labels) == {1: 1}
+
+
+def test_labels_that_all_differ_on_a_face_of_a_thin_block_are_traced():
+    rng = np.random.default_rng(5)
+    config = SkeletonConfig(min_segment_vx=1)
+    for shape_zyx in [(9, 2, 2), (2, 1, 9), (1, 2, 7), (2, 9, 1), (1, 3, 1)] * 4:
+        labels = np.arange(1, 5, dtype=np.uint64)[rng.integers(0, 4, shape_zyx)]
+        labels.reshape(-1)[:4] = np.arange(1, 5)[: labels.size]
+        for block_vx in [(8, 8, 8), (2, 2, 2), (1, 8, 1)]:
+            trees = trees_per_component(joined(fragments_of(labels, config, block_vx=block_vx)), labels)
+            n_components = int(cc3d.connected_components(labels, connectivity=26).max())
+            assert trees == dict.fromkeys(range(1, n_components + 1), 1)
+
+
 def test_fragments_survive_their_tables(labels):
     for block in fragments_of(labels, CONFIG, block_vx=(40, 30, 20)):
         again = list(fragments_from_columns(vertex_columns(block), contact_columns(block)))

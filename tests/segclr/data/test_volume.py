@@ -44,10 +44,31 @@ def test_an_unknown_scheme_is_refused_with_those_allowed(url):
         open_volume(url, voxel_size_nm=SIZE)
 
 
-@pytest.mark.parametrize("size", [(0, 8, 8), (8, -1, 8), (8, 8, float("nan"))])
+@pytest.mark.parametrize("shape", [(), (4,), (4, 5), (1, 4, 5, 6)])
+def test_an_array_that_is_not_three_dimensional_is_refused(shape):
+    with pytest.raises(VolumeError, match=rf"three dimensions \[z, y, x\], got {len(shape)} with shape"):
+        open_volume(np.zeros(shape, np.uint8), voxel_size_nm=SIZE)
+
+
+def test_a_path_without_a_scheme_is_refused_with_those_allowed(tmp_path):
+    with pytest.raises(VolumeError, match="must begin with precomputed://"):
+        open_volume(tmp_path, voxel_size_nm=SIZE)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(0, 8, 8), (8, -1, 8), (8, 8, float("nan")), (32, 40), (8, 8, 8, 8), 8, None, "888", ("8", "8", "8"),
+     ((8, 8), 8, 8), (8, None, 8), [[8, 8, 8]]],
+)  # fmt: skip
 def test_a_voxel_size_that_is_not_positive_is_refused(size):
-    with pytest.raises(VolumeError, match="above 0"):
-        open_volume("precomputed:///nowhere", voxel_size_nm=size)
+    for url in ("precomputed:///nowhere", ARRAY):
+        with pytest.raises(VolumeError, match="voxel_size_nm must be three numbers above 0"):
+            open_volume(url, voxel_size_nm=size)
+
+
+def test_a_voxel_size_may_be_any_three_numbers():
+    for size in ([8, 8, 40], np.array([8, 8, 40], np.float32), (np.int64(8), 8.0, 40)):
+        assert open_volume(ARRAY, voxel_size_nm=size).voxel_size_nm == SIZE
 
 
 def em(shape=(4, 5, 6), size=SIZE, offset=(0, 0, 0), dtype=np.uint8):
