@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test holds a timing: machines are shared.
+hypothesis.settings.register_profile("segclr", deadline=None)
+hypothesis.settings.load_profile("segclr")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
