@@ -27,11 +27,12 @@ def test_a_large_answer_comes_back_whole():
 
 
 def test_c_code_that_holds_the_interpreter_is_stopped_at_the_deadline():
+    before = set(psutil.Process().children(recursive=True))  # of other tests: multiprocessing's tracker
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match=r"within 1\.5 s"):
         with_deadline(functools.partial(pow, 7, 10**9), seconds=1.5)  # one call into C, minutes long
     assert time.monotonic() - begin < 30
-    assert psutil.Process().children(recursive=True) == []
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_a_process_that_dies_is_told_with_its_status():
