@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from pipelines.blocks import Stage
 from pipelines.progress import Progress
 from pipelines.records import Outcome
-from pipelines.run import TRAINED, Run, missing_chunks
-from pipelines.train import TRAINING_FILES, tell_transfer, use_threads
-from pipelines.training_data import encoder_digest, training_data, training_inputs
+from pipelines.run import Run
+from pipelines.train import write_encoder
+from pipelines.training_data import encoder_digest, training_inputs
 from segclr.config import DistillConfig, digest
+
+if TYPE_CHECKING:  # torch is imported where training begins
+    from segclr.model import Encoder
+    from segclr.train import TrainingData
 
 __all__ = ["distill_stage"]
 
@@ -31,16 +36,9 @@ def _distill(run: Run, distill: DistillConfig, _part: str) -> Outcome:
     from segclr.train.distill import distil_encoder
 
     teacher = load_encoder(distill.teacher)
-    em, segmentation = run.open_volumes()
-    data = training_data(run, em, segmentation)
-    use_threads(run)
-    transferred = tell_transfer(run)
-    with Progress("distill", total=run.config.train.steps, unit="steps") as progress:
 
-        def on_step(step: int, _total: int) -> None:
-            progress.reach(step)
-
-        encoder = distil_encoder(
+    def learn(data: TrainingData, progress: Progress) -> Encoder:
+        return distil_encoder(
             data,
             teacher=teacher,
             encoder=run.config.encoder,
@@ -48,8 +46,7 @@ def _distill(run: Run, distill: DistillConfig, _part: str) -> Outcome:
             distill=distill,
             folder=run.path("training"),
             seed=run.config.seed,
-            on_step=on_step,
+            on_step=lambda step, _total: progress.reach(step),
         )
-    encoder.save(run.path(TRAINED.folder("encoder")))
-    counts = missing_chunks(em, segmentation)
-    return Outcome((*TRAINING_FILES, *transferred), rows=data.n_pairs, counts=counts)
+
+    return write_encoder(run, learn, name="distill")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pipelines.blocks import Stage
 from pipelines.progress import Progress, console
@@ -13,14 +15,15 @@ from pipelines.training_data import training_data, training_inputs
 from segclr import files
 from segclr.config import digest
 
-__all__ = ["TRAINING_FILES", "tell_transfer", "train_stage", "untrained_stage", "use_threads"]
+if TYPE_CHECKING:  # torch is imported where training begins
+    from segclr.model import Encoder
+    from segclr.train import TrainingData
+
+__all__ = ["train_stage", "untrained_stage", "write_encoder"]
 
 
 def _encoder_files(folder: str) -> tuple[str, str]:
     return f"{folder}/model.safetensors", f"{folder}/config.json"
-
-
-TRAINING_FILES = (*_encoder_files(TRAINED.folder("encoder")), "training/history.csv")
 
 
 def train_stage(run: Run) -> Stage:
@@ -32,31 +35,48 @@ def _train(run: Run, _part: str) -> Outcome:
     from segclr.train import train_encoder
     from segclr.train.tensorboard import EVENTS
 
-    em, segmentation = run.open_volumes()
-    data = training_data(run, em, segmentation)
-    use_threads(run)
-    transferred = tell_transfer(run)
-    with Progress("train", total=run.config.train.steps, unit="steps") as progress:
-
-        def on_step(step: int, _total: int) -> None:
-            progress.reach(step)
-
-        encoder = train_encoder(
+    def learn(data: TrainingData, progress: Progress) -> Encoder:
+        return train_encoder(
             data,
             encoder=run.config.encoder,
             train=run.config.train,
             folder=run.path("training"),
             seed=run.config.seed,
-            on_step=on_step,
+            on_step=lambda step, _total: progress.reach(step),
             on_warning=progress.say,
         )
-    encoder.save(run.path(TRAINED.folder("encoder")))
+
     events = (f"training/{EVENTS}",) if run.config.monitor.tensorboard else ()
-    counts = missing_chunks(em, segmentation)
-    return Outcome((*TRAINING_FILES, *transferred, *events), rows=data.n_pairs, counts=counts)
+    return write_encoder(run, learn, name="train", more_files=events)
 
 
-def tell_transfer(run: Run) -> tuple[str, ...]:
+def write_encoder(
+    run: Run,
+    learn: Callable[[TrainingData, Progress], Encoder],
+    *,
+    name: str,
+    more_files: tuple[str, ...] = (),
+) -> Outcome:
+    """Let an encoder learn from a run's pairs, with all cores and with progress, and save it.
+
+    Args:
+        run: whose pairs, and cubes where they are stored, are complete.
+        learn: writes ``training/history.csv`` and answers the encoder.
+        name: shown with the progress.
+        more_files: what ``learn`` writes besides, below the run's folder.
+    """
+    em, segmentation = run.open_volumes()
+    data = training_data(run, em, segmentation)
+    _use_threads(run)
+    transferred = _tell_transfer(run)
+    with Progress(name, total=run.config.train.steps, unit="steps") as progress:
+        encoder = learn(data, progress)
+    encoder.save(run.path(TRAINED.folder("encoder")))
+    names = (*_encoder_files(TRAINED.folder("encoder")), "training/history.csv", *transferred, *more_files)
+    return Outcome(names, rows=data.n_pairs, counts=missing_chunks(em, segmentation))
+
+
+def _tell_transfer(run: Run) -> tuple[str, ...]:
     """Tell which weights training starts from; answers the file that lists every tensor, if any."""
     from segclr.model.network import starting_weights
 
@@ -69,7 +89,7 @@ def tell_transfer(run: Run) -> tuple[str, ...]:
     return (name,)
 
 
-def use_threads(run: Run) -> None:
+def _use_threads(run: Run) -> None:
     """As many as configured; starting local workers leaves OMP_NUM_THREADS=1 behind in this process."""
     import torch
 
