@@ -6,10 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipelines.cli_classify import classify_app
+from pipelines.cli_encoder import export, import_weights
+from pipelines.cli_options import Cluster, Config, Set, read_config
 
 if TYPE_CHECKING:
     from segclr.config import RunConfig
@@ -26,12 +29,6 @@ app = typer.Typer(
     "Exit status: 0 done, 1 data or job failure, 2 wrong usage or configuration. "
     "With --debug anywhere, an error shows its traceback.\n\n"
     "Example: segclr demo --out runs/demo",
-)
-classify_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Fit, apply and judge classifiers.\n\n"
-    "Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval",
 )
 app.add_typer(classify_app, name="classify")
 
@@ -63,35 +60,11 @@ def _root(
     pass
 
 
-class ClusterKind(StrEnum):
-    """Values of --cluster."""
-
-    none = "none"
-    local = "local"
-    scheduler = "scheduler"
-
-
-Config = Annotated[str, typer.Option("--config", "-c", help="YAML configuration of the run (path or URL).")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a key: section.key=value. May be repeated.")
-]
-Cluster = Annotated[
-    ClusterKind | None, typer.Option("--cluster", help="Where to work; none: serially in this process.")
-]
-
-
-def _config(config: str, overrides: list[str] | None, cluster: ClusterKind | None) -> RunConfig:
-    from segclr.config import load_config
-
-    more = [f"cluster.kind={cluster.value}"] if cluster is not None else []
-    return load_config(config, [*(overrides or []), *more])
-
-
 def _stage_command(name: str, summary: str, example: str) -> Callable[..., None]:
     def command(config: Config, set_: Set = None, cluster: Cluster = None) -> None:
         from pipelines.workflow import run_one
 
-        run_one(_config(config, set_, cluster), name)
+        run_one(read_config(config, set_, cluster), name)
 
     command.__doc__ = f"{summary}\n\nExample: segclr {name} --config {example}"
     return command
@@ -124,7 +97,7 @@ def run(
 
     Example: segclr run configs/fib25.yaml --set train.steps=400
     """
-    _whole(_config(config, set_, cluster))
+    _whole(read_config(config, set_, cluster))
 
 
 @app.command()
@@ -141,7 +114,7 @@ def distill(
     """
     from pipelines.workflow import run_distillation
 
-    typer.echo(run_distillation(_config(config, set_, cluster)).path("encoder"))
+    typer.echo(run_distillation(read_config(config, set_, cluster)).path("encoder"))
 
 
 @app.command()
@@ -160,7 +133,7 @@ def demo(
     from pipelines.packaged import packaged_config
 
     overrides = [f"run={json.dumps(out)}", f"seed={seed}", *(set_ or [])]
-    _whole(_config(packaged_config("demo"), overrides, cluster))
+    _whole(read_config(packaged_config("demo"), overrides, cluster))
 
 
 @app.command()
@@ -178,11 +151,14 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Tell nodes, bytes, hours and money of a run before it is run; writes nothing.
+    """Tell what a run will take, before it.
 
-    With --encoder no volume is opened. Example: segclr plan configs/fib25.yaml --sample-blocks 4 --seed 0
+    Nodes, bytes, hours and money, from metadata or a sample of blocks; writes nothing. With --encoder no
+    volume is opened.
+
+    Example: segclr plan configs/fib25.yaml --sample-blocks 4 --seed 0
     """
-    loaded = _config(config, set_, None)
+    loaded = read_config(config, set_, None)
     if encoder:
         from pipelines.plan_encoder import encoder_table, encoder_tree
 
@@ -220,131 +196,8 @@ def _whole(config: RunConfig) -> None:
     typer.echo(f"report: {done.path('report/index.html')}")
 
 
-class Task(StrEnum):
-    """Values of --task."""
-
-    compartment = "compartment"
-    cell_type = "cell_type"
-    retrieval = "retrieval"
-
-
-class MetricName(StrEnum):
-    """Values of --metric."""
-
-    euclidean = "euclidean"
-    path = "path"
-
-
-TaskOption = Annotated[Task, typer.Option("--task", help="Labels to use; retrieval needs none.")]
-MetricOption = Annotated[MetricName, typer.Option("--metric", help="How the radius is measured.")]
-Radius = Annotated[
-    float, typer.Option("--radius-um", min=0, help="Radius of aggregation in um; 0: the node alone.")
-]
-
-
-@classify_app.command("fit")
-def classify_fit(
-    config: Config,
-    task: TaskOption,
-    metric: MetricOption = MetricName.euclidean,
-    radius_um: Radius = 0.0,
-    set_: Set = None,
-) -> None:
-    """Fit a linear classifier on the training segments and save it in classifiers/.
-
-    Example: segclr classify fit --config configs/demo.yaml --task cell_type --radius-um 10
-    """
-    from pipelines.classify import fit_classifier
-    from pipelines.run import open_run
-
-    run = open_run(_config(config, set_, None))
-    typer.echo(fit_classifier(run, task.value, metric=metric.value, radius_um=radius_um))
-
-
-@classify_app.command("predict")
-def classify_predict(
-    config: Config,
-    task: TaskOption,
-    metric: MetricOption = MetricName.euclidean,
-    radius_um: Radius = 0.0,
-    unknown_above: Annotated[
-        float | None,
-        typer.Option("--unknown-above", min=0, max=1, help="Call 'unknown' above this uncertainty."),
-    ] = None,
-    set_: Set = None,
-) -> None:
-    """Apply a fitted classifier to every node; writes predictions/.
-
-    Example: segclr classify predict --config configs/demo.yaml --task cell_type --radius-um 10
-    """
-    from pipelines.classify import predict_nodes
-    from pipelines.run import open_run
-
-    run = open_run(_config(config, set_, None))
-    url = predict_nodes(
-        run, task.value, metric=metric.value, radius_um=radius_um, unknown_above=unknown_above
-    )
-    typer.echo(url)
-
-
-@classify_app.command("evaluate")
-def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluster: Cluster = None) -> None:
-    """Judge a task on held-out segments, baselines beside it; prints JSON. Retrieval is --task retrieval.
-
-    Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval
-    """
-    from pipelines.workflow import run_one
-    from segclr import files
-    from segclr.errors import ConfigError
-
-    run = run_one(_config(config, set_, cluster), "evaluate")
-    url = run.path("evaluation", f"{task.value}.json")
-    if not files.exists(url):
-        msg = f"{config} has no labels for task {task.value}: give labels.compartments or labels.cell_types"
-        raise ConfigError(msg)
-    typer.echo(files.read_bytes(url).decode())
-
-
-@app.command()
-def export(
-    encoder: Annotated[str, typer.Argument(help="Folder of an encoder (path or URL).")],
-    out: Annotated[str, typer.Option("--out", help="File to write (path or URL): .onnx or .pt2.")],
-) -> None:
-    """Export an encoder as one file that runs without this package.
-
-    From cubes uint8 [n, z, y, x] to embeddings float32 [n, d], for any n. ONNX needs the extra export.
-
-    Example: segclr export runs/demo/encoder --out encoder.onnx
-    """
-    from segclr.model.checkpoint import load_encoder
-    from segclr.model.export import export_encoder
-
-    export_encoder(load_encoder(encoder), out)
-    typer.echo(out)
-
-
-@app.command("import-weights")
-def import_weights(
-    checkpoint: Annotated[str, typer.Argument(help="TensorFlow checkpoint, without .index and .data-*.")],
-    out: Annotated[str, typer.Option("--out", help="Folder of the encoder (path or URL).")],
-    voxel_size_nm: Annotated[
-        tuple[float, float, float],
-        typer.Option("--voxel-size-nm", help="nm (x, y, z) the weights were trained at; H01: 32 32 33."),
-    ] = (32.0, 32.0, 40.0),
-    size_vx: Annotated[int, typer.Option("--size-vx", min=1, help="Edge of the cubes, voxels.")] = 129,
-) -> None:
-    """Turn a released TensorFlow checkpoint into an encoder.
-
-    Needs the extra tensorflow. Every variable is accounted for; afterwards TensorFlow is not needed.
-
-    Example: segclr import-weights model.ckpt-216000.training_tf2resaved-1 --out encoders/microns
-    """
-    from segclr.model.tensorflow_import import import_tensorflow_checkpoint
-
-    encoder = import_tensorflow_checkpoint(checkpoint, voxel_size_nm=voxel_size_nm, size_vx=size_vx)
-    encoder.save(out)
-    n = sum(p.numel() for p in encoder.network.parameters())
-    typer.echo(f"{out}: {n / 1e6:.2f} M parameters, {encoder.config.embedding_dim} dimensions")
+app.command()(export)
+app.command("import-weights")(import_weights)
 
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (path or URL).")]

@@ -1,0 +1,104 @@
+"""``segclr classify``: fit, apply and judge classifiers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pipelines.cli_options import Cluster, Config, Set, read_config
+
+__all__ = ["classify_app"]
+
+classify_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Fit, apply and judge classifiers.\n\n"
+    "Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval",
+)
+
+
+class Task(StrEnum):
+    """Values of --task."""
+
+    compartment = "compartment"
+    cell_type = "cell_type"
+    retrieval = "retrieval"
+
+
+class MetricName(StrEnum):
+    """Values of --metric."""
+
+    euclidean = "euclidean"
+    path = "path"
+
+
+TaskOption = Annotated[Task, typer.Option("--task", help="Labels to use; retrieval needs none.")]
+MetricOption = Annotated[MetricName, typer.Option("--metric", help="How the radius is measured.")]
+Radius = Annotated[
+    float, typer.Option("--radius-um", min=0, help="Radius of aggregation in um; 0: the node alone.")
+]
+
+
+@classify_app.command("fit")
+def classify_fit(
+    config: Config,
+    task: TaskOption,
+    metric: MetricOption = MetricName.euclidean,
+    radius_um: Radius = 0.0,
+    set_: Set = None,
+) -> None:
+    """Fit a linear classifier on the training segments and save it in classifiers/.
+
+    Example: segclr classify fit --config configs/demo.yaml --task cell_type --radius-um 10
+    """
+    from pipelines.classify import fit_classifier
+    from pipelines.run import open_run
+
+    run = open_run(read_config(config, set_, None))
+    typer.echo(fit_classifier(run, task.value, metric=metric.value, radius_um=radius_um))
+
+
+@classify_app.command("predict")
+def classify_predict(
+    config: Config,
+    task: TaskOption,
+    metric: MetricOption = MetricName.euclidean,
+    radius_um: Radius = 0.0,
+    unknown_above: Annotated[
+        float | None,
+        typer.Option("--unknown-above", min=0, max=1, help="Call 'unknown' above this uncertainty."),
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Apply a fitted classifier to every node; writes predictions/.
+
+    Example: segclr classify predict --config configs/demo.yaml --task cell_type --radius-um 10
+    """
+    from pipelines.classify import predict_nodes
+    from pipelines.run import open_run
+
+    run = open_run(read_config(config, set_, None))
+    url = predict_nodes(
+        run, task.value, metric=metric.value, radius_um=radius_um, unknown_above=unknown_above
+    )
+    typer.echo(url)
+
+
+@classify_app.command("evaluate")
+def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluster: Cluster = None) -> None:
+    """Judge a task on held-out segments, baselines beside it; prints JSON. Retrieval is --task retrieval.
+
+    Example: segclr classify evaluate --config configs/fib25.yaml --task retrieval
+    """
+    from pipelines.workflow import run_one
+    from segclr import files
+    from segclr.errors import ConfigError
+
+    run = run_one(read_config(config, set_, cluster), "evaluate")
+    url = run.path("evaluation", f"{task.value}.json")
+    if not files.exists(url):
+        msg = f"{config} has no labels for task {task.value}: give labels.compartments or labels.cell_types"
+        raise ConfigError(msg)
+    typer.echo(files.read_bytes(url).decode())
