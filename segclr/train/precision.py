@@ -9,7 +9,7 @@ from segclr.config import Precision
 from segclr.errors import TrainingError
 from segclr.model import resolve_precision
 
-__all__ = ["resolve_training_precision", "small_strided_maps"]
+__all__ = ["resolve_training_precision", "small_maps"]
 
 
 def resolve_training_precision(
@@ -17,9 +17,9 @@ def resolve_training_precision(
 ) -> torch.dtype:
     """Like ``resolve_precision``; ``auto`` is float32 also where bfloat16 gradients would be wrong.
 
-    On CPUs with AMX, PyTorch 2.13's bfloat16 gradient of the weights of a strided convolution is garbage, or
-    written beyond its memory, where the feature map is hardly larger than the kernel: seen with 3^3 on 1
-    voxel and with 7^3 on 1, 5 and 7 voxels, not on larger ones (docs/training.md).
+    On CPUs PyTorch 2.13's bfloat16 gradient of a convolution's weights is garbage, or written beyond its
+    memory, where the feature map is hardly larger than the kernel: seen with AMX in strided 3^3 on 1 voxel
+    and 7^3 on 1, 5 and 7, without AMX also in 3^3 of stride 1 on 2, not on larger ones (docs/training.md).
 
     Raises:
         TrainingError: bfloat16 is asked for on a CPU, and a feature map is that small.
@@ -28,7 +28,7 @@ def resolve_training_precision(
     dtype = resolve_precision(precision, device)
     if device.type != "cpu" or dtype != torch.bfloat16:
         return dtype
-    small = small_strided_maps(backbone, size_vx=size_vx)
+    small = small_maps(backbone, size_vx=size_vx)
     if not small:
         return dtype
     if precision == "auto":
@@ -40,13 +40,13 @@ def resolve_training_precision(
     raise TrainingError(msg)
 
 
-def small_strided_maps(backbone: nn.Module, *, size_vx: int) -> list[str]:
-    """Strided convolutions whose feature map is, on some axis, too small for a bfloat16 gradient on a CPU."""
+def small_maps(backbone: nn.Module, *, size_vx: int) -> list[str]:
+    """Convolutions whose feature map is, on some axis, too small for a bfloat16 gradient on a CPU."""
     found: list[str] = []
 
     def look(name: str, convolution: nn.Conv3d, x: torch.Tensor) -> None:
-        axes = zip(x.shape[2:], convolution.kernel_size, convolution.stride, strict=True)
-        if any(stride > 1 and edge < _smallest_map(kernel) for edge, kernel, stride in axes):
+        axes = zip(x.shape[2:], convolution.kernel_size, strict=True)
+        if any(edge < _smallest_map(kernel) for edge, kernel in axes):
             found.append(f"{name} with kernel {convolution.kernel_size} sees a map of {tuple(x.shape[2:])}")
 
     hooks = [
@@ -66,4 +66,4 @@ def small_strided_maps(backbone: nn.Module, *, size_vx: int) -> list[str]:
 
 def _smallest_map(kernel: int) -> int:
     """Edge from which on gradients were right; of 5^3, which was never wrong, as of 7^3 to be safe."""
-    return {1: 1, 3: 2}.get(kernel, kernel + 1)
+    return {1: 1, 3: 3}.get(kernel, kernel + 1)

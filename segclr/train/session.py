@@ -223,6 +223,8 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # on a machine with SLURM's commands; processes are started by us, whatever the scheduler
+            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
             # the first process alone keeps the history
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
             # Lightning 2.6 calls what torch 2.13 deprecates

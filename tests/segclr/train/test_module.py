@@ -11,6 +11,10 @@ from segclr.train import PairDataset
 from segclr.train.datamodule import PairDataModule
 from segclr.train.module import ContrastiveModule, own_pairs
 
+LIGHTNINGS_OWN_WARNINGS = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*:FutureWarning", "ignore:.*many workers.*", "ignore:.*`srun` command.*"
+)
+
 
 @pytest.fixture
 def make_module(encoder_config, train_config):
@@ -93,7 +97,7 @@ def test_processes_and_micro_batches_divide_a_batch_without_rest(accumulate, n_p
     assert len({len(pairs[s]) for own in parts for s in own}) == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*many workers.*")
+@LIGHTNINGS_OWN_WARNINGS
 @pytest.mark.parametrize("clip", [0.0, 0.05])
 def test_an_accumulated_step_descends_the_mean_loss_of_its_micro_batches(make_module, data, clip):
     keys = {"optimizer": "sgd", "learning_rate": 0.1, "warmup_steps": 0, "weight_decay": 0.0}
@@ -109,7 +113,7 @@ def test_an_accumulated_step_descends_the_mean_loss_of_its_micro_batches(make_mo
         assert torch.allclose(a, b - 0.1 * factor * b.grad, atol=1e-6), name
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*many workers.*")
+@LIGHTNINGS_OWN_WARNINGS
 def test_a_predictor_learns_and_a_running_mean_takes_no_gradient(make_module, dataset):
     module = make_module(loss="simsiam", ema_decay=0.5)
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
@@ -121,7 +125,7 @@ def test_a_predictor_learns_and_a_running_mean_takes_no_gradient(make_module, da
         assert torch.equal(mean, own)  # of one step
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*many workers.*")
+@LIGHTNINGS_OWN_WARNINGS
 def test_a_loss_that_is_not_finite_stops_the_training_with_advice(module, dataset):
     with torch.no_grad():
         module.network.projection.layers[0].weight.fill_(torch.nan)

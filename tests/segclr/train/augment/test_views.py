@@ -30,7 +30,7 @@ def test_a_batch_equals_one_by_one(cubes, everything, draw):
     assert batch.shape == (12, 1, 5, 5, 5)
     for i in range(12):
         one = apply_views(cubes[i : i + 1], parameters.take(slice(i, i + 1)), size_vx=5)
-        assert torch.equal(one[0], batch[i])
+        assert torch.allclose(one[0], batch[i], rtol=0, atol=1e-6)
 
 
 def test_how_many_are_handled_at_once_changes_nothing(cubes, everything, draw, monkeypatch):
@@ -118,7 +118,9 @@ def test_the_views_of_a_pair_are_those_of_their_keys_in_whatever_part_of_a_batch
     drawn = draw_views(everything, keys, voxel_size_nm=(8.0, 8.0, 8.0), margin_vx=2)
     assert torch.equal(whole, apply_views(torch.cat([batch.cubes_a, batch.cubes_b]), drawn, size_vx=9))
     part = batch._replace(**{k: getattr(batch, k)[2:4] for k in batch._fields if k != "step"})
-    assert torch.equal(random_views(part, everything, seed=4, **sizes), whole[[2, 3, 8, 9]])
+    # some CPUs round the blur's batched products by the size of the batch
+    found = random_views(part, everything, seed=4, **sizes)
+    assert torch.allclose(found, whole[[2, 3, 8, 9]], rtol=0, atol=1e-6)
 
 
 def test_the_partners_of_a_pair_look_different_even_when_they_are_the_same_cube(data, everything):
