@@ -218,9 +218,9 @@ class CubeConfig(Section):
         (512, 512, 512), description="voxels (x, y, z) of a block of work"
     )
     part_nodes: int = Field(
-        16_384,
+        32_768,
         ge=1,
         description="most nodes that a part of embed or features takes: a block with more is divided, and "
-        "eight blocks with fewer go together where there are 512 or more; GPUs want 131072",
+        "eight blocks with fewer go together where there are 512 or more; GPUs want 262144",
     )
     shard_cubes: int = Field(256, ge=1, description="cubes in one shard (file) of the store")

@@ -23,6 +23,7 @@ __all__ = [
     "DEFAULT_BLOCK_VX",
     "INSIDE",
     "Content",
+    "blank_cubes",
     "block_of_voxels",
     "checked_centers",
     "crop_cubes",
@@ -89,7 +90,7 @@ def cut_cubes(
     check_aligned(em, segmentation)
     voxels = voxels_of_points(centers, em.voxel_size_nm)
     starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx, rounding=rounding)
-    cubes = np.zeros((len(centers), size_vx, size_vx, size_vx), dtype=np.uint8)
+    cubes = blank_cubes(len(centers), size_vx=size_vx)
     for rows in rows_by_block(voxels, origin=em.bounds.start, block_vx=block_vx):
         hit = np.zeros(len(rows), dtype=bool)
         for window in sweep(em, segmentation, starts[rows], ids[rows], size_vx=size_vx):
@@ -137,7 +138,7 @@ def cut_by_window(
         _check_centers(hit, window.rows, centers, ids, on_outside="error")
         for first in range(0, len(window.rows), most):
             rows = window.rows[first : first + most]
-            cubes = np.zeros((len(rows), *(size_vx,) * 3), dtype=np.uint8)
+            cubes = blank_cubes(len(rows), size_vx=size_vx)
             for cube, row, label in zip(cubes, rows, labels[first : first + most].tolist(), strict=True):
                 cut_into(cube, window.block, starts[row], label, content=content)
             yield rows, cubes
@@ -218,6 +219,17 @@ def _check_centers(
         f"on_outside='keep'"
     )
     raise CubeError(msg)
+
+
+def blank_cubes(n: int, *, size_vx: int) -> NDArray[np.uint8]:
+    """Cubes of zeros to cut into, uint8 [n, z, y, x].
+
+    Filled here: NumPy asks the kernel for huge pages where it allocates, but not where it asks for zeros, and
+    a page fault for every 4 kB costs more than the cutting.
+    """
+    cubes = np.empty((n, size_vx, size_vx, size_vx), dtype=np.uint8)
+    cubes.fill(0)
+    return cubes
 
 
 def cut_into(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +24,7 @@ __all__ = ["MOST_CUBES", "find_batch_size", "largest_within"]
 MOST_CUBES = 256
 """Batches of 129 voxels gain nothing beyond some dozens of cubes."""
 
+_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _SHARE_OF_GPU = 0.8
 _CPU_GB = 2.4  # 80 % of a worker's default limit
 
@@ -44,13 +48,22 @@ def find_batch_size(
     limit = memory_gb * 1e9 if memory_gb is not None else _default_limit(device)
 
     def peak_bytes(n: int) -> float | None:
-        cubes = torch.zeros((n, *(encoder.size_vx,) * 3), dtype=torch.uint8, device=device)
+        _forget_most(device)
         try:
-            encoder.embed_tensor(cubes, batch_size=n, device=device, precision=precision)
+            cubes = torch.zeros((n, *(encoder.size_vx,) * 3), dtype=torch.uint8, device=device)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message="a batch of .* does not fit into the memory")
+                encoder.embed_tensor(cubes, batch_size=n, device=device, precision=precision)
+        except UserWarning:
+            return None
+        except EncoderError as error:
+            if "does not fit into the memory" not in str(error):
+                raise
+            return None
         except RuntimeError as error:
-            if is_out_of_memory(error):
-                return None
-            raise
+            if not is_out_of_memory(error):
+                raise
+            return None
         return _most_in_use(device)
 
     return largest_within(limit, peak_bytes)
@@ -84,8 +97,20 @@ def _default_limit(device: torch.device) -> float:
     return _CPU_GB * 1e9
 
 
+def _forget_most(device: torch.device) -> None:
+    """Count anew: what the process needed before, as in a training, is not this batch's."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _CLEAR.exists():
+        with contextlib.suppress(OSError):
+            _CLEAR.write_text("5")
+
+
 def _most_in_use(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.max_memory_reserved(device))
+    if _STATUS.exists():  # VmHWM can be reset, ru_maxrss cannot
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return 1024.0 * int(line.split()[1])
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(most if sys.platform == "darwin" else most * 1024)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segclr.data.cubes import INSIDE, Content, cut_into
+from segclr.data.cubes import INSIDE, Content, blank_cubes, cut_into
 from segclr.data.labels import LabelledBlock
 from segclr.geometry import Triple
 
@@ -50,7 +50,7 @@ class HostBlock:
 
     def cut(self, starts: NDArray[np.int64], labels: NDArray[np.int64], *, size_vx: int) -> torch.Tensor:
         """See :class:`CubeCutter`."""
-        cubes = np.zeros((len(starts), *(size_vx,) * 3), dtype=np.uint8)
+        cubes = blank_cubes(len(starts), size_vx=size_vx)
         for cube, start, label in zip(cubes, starts, labels.tolist(), strict=True):
             cut_into(cube, self.block, start, label, content=self.content)
         return torch.from_numpy(cubes)

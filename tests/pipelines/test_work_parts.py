@@ -50,7 +50,7 @@ def test_other_names_are_refused(name):
         WorkPart.from_name(name)
 
 
-@pytest.mark.parametrize("most_nodes", [7, 16_384])
+@pytest.mark.parametrize("most_nodes", [7, 32_768])
 def test_the_parts_of_a_run_hold_its_nodes_once_each_sorted_along_z(finished_run, volumes, most_nodes):
     tree = config_tree(volumes, finished_run)
     tree["cubes"]["part_nodes"] = most_nodes

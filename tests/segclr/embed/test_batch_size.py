@@ -1,3 +1,5 @@
+import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -35,3 +37,19 @@ def test_an_encoder_is_tried_on_its_device():
     assert find_batch_size(encoder, device=cpu, precision="float32", memory_gb=1e3) == MOST_CUBES
     with pytest.raises(EncoderError, match="one cube takes more"):
         find_batch_size(encoder, device=cpu, precision="float32", memory_gb=1e-3)
+
+
+def test_memory_of_earlier_work_does_not_count():
+    config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
+    encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)
+    np.ones(600_000_000, dtype=np.uint8).sum()
+    limit_gb = psutil.Process().memory_info().rss / 1e9 + 0.3
+    cpu = torch.device("cpu")
+    assert find_batch_size(encoder, device=cpu, precision="float32", memory_gb=limit_gb) > 1
+
+
+def test_what_is_wrong_with_the_precision_is_not_called_a_lack_of_memory():
+    config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
+    encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)
+    with pytest.raises(EncoderError, match="float16 needs"):
+        find_batch_size(encoder, device=torch.device("cpu"), precision="float16", memory_gb=1e3)
