@@ -34,7 +34,8 @@ from segclr.config import (
     load_config,
 )
 from segclr.data.clip import drop_nodes
-from segclr.data.cubes import cut_cubes, read_block
+from segclr.data.cubes import cut_cubes
+from segclr.data.labels import read_block
 from segclr.data.neuropil import create_volumes, make_block, volume_urls, write_block
 from segclr.data.node_facts import cable_table
 from segclr.data.nodes import NodeTable

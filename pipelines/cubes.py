@@ -1,32 +1,42 @@
-"""Stage ``cubes``: the masked cubes that training reads, one part a block.
+"""Stage ``cubes``: the cubes that training reads, one part a block.
 
 Each block's rows begin at a shard of the store, so that no two blocks write one file. The index says which
-row is which node, and is written first: it is the plan that every part follows.
+row is which node, and is written first: it is the plan that every part follows. Within a block rows go along
+z, as the volume is swept, so that a part holds one shard of cubes at a time. What the cubes hold is written
+beside them, by part: ``cubes_statistics/``.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
-from pipelines.nodes import block_names, read_nodes
+from pipelines.node_blocks import work_grid
+from pipelines.nodes import node_shards
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
 from segclr.config import digest
-from segclr.data.cubes import cut_cubes
+from segclr.data.cube_statistics import cube_statistics, summarise_cubes
+from segclr.data.cubes import cut_by_window
+from segclr.data.curve import hilbert_index
 from segclr.data.nodes import NodeTable
 from segclr.data.pairs import PairTable
+from segclr.geometry import voxels_of_points
+from segclr.store.buckets import bucket_rows, read_bucket, write_buckets
 from segclr.store.cubes import create_cube_store, open_cube_store
-from segclr.store.parquet import read_columns, write_columns
+from segclr.store.keys import find_keys, keys_of
+from segclr.store.parquet import read_columns, read_folder, write_columns
 
-__all__ = ["cubes_stage", "node_rows", "pair_rows"]
+__all__ = ["cube_summary", "cubes_stage", "pair_rows", "rows_of_nodes", "used_nodes"]
 
 BLANK = "blank_cubes"
 INDEX = "cubes_index.parquet"
 STORE = "cubes.zarr"
+STATISTICS = "cubes_statistics"
 
 
 def cubes_stage(run: Run) -> Stage:
@@ -37,57 +47,106 @@ def cubes_stage(run: Run) -> Stage:
         "cubes": digest(run.config.cubes),
     }
     _write_index(run)
-    blocks = np.unique(read_columns(run.path(INDEX), ["block"])["block"].astype(str)).tolist()
-    return Stage("cubes", blocks, functools.partial(_cut, run), inputs)
+    parts = [f"block-{block:08d}" for block in sorted(bucket_rows(run.path(INDEX)))]
+    return Stage("cubes", parts, functools.partial(_cut, run), inputs)
+
+
+def used_nodes(run: Run, pairs: PairTable) -> NodeTable:
+    """The nodes of some pairs, sorted by (segment_id, node_id); all nodes are read, a shard at a time."""
+    sides = [
+        keys_of({"segment_id": pairs.segment_ids, "node_id": side}) for side in (pairs.nodes_a, pairs.nodes_b)
+    ]
+    wanted = np.unique(np.concatenate(sides))
+    return NodeTable.concatenate(
+        shard.take(np.flatnonzero(find_keys(wanted, keys_of(shard.columns())) >= 0))
+        for shard in node_shards(run)
+    )
+
+
+def rows_of_nodes(nodes: NodeTable, pairs: PairTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row of each pair's two nodes in a table sorted by (segment_id, node_id), int64 [n] each."""
+    keys = keys_of(nodes.columns())
+    sides = [keys_of({"segment_id": pairs.segment_ids, "node_id": n}) for n in (pairs.nodes_a, pairs.nodes_b)]
+    return find_keys(keys, sides[0]), find_keys(keys, sides[1])
 
 
 def _write_index(run: Run) -> None:
     """Plan which row holds which node: rewriting it gives the same bytes."""
-    nodes = read_nodes(run)
-    pairs = PairTable.from_columns(read_columns(run.path("pairs.parquet")))
-    used = np.zeros(len(nodes), dtype=bool)
-    for side in (pairs.nodes_a, pairs.nodes_b):
-        used[node_rows(nodes, pairs.segment_ids, side)] = True
-    chosen = nodes.take(np.flatnonzero(used))
-    _, segmentation = run.open_volumes()
-    names = block_names(run, chosen, segmentation)
-    order = np.argsort(names, kind="stable")
-    shard = run.config.cubes.shard_cubes
-    rows = np.empty(len(chosen), dtype=np.int64)
-    first = 0
-    for group in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
-        rows[group] = first + np.arange(len(group))
-        first += -(-len(group) // shard) * shard
-    chosen, names, rows = chosen.take(order), names[order], rows[order]
-    columns = {k: v for k, v in chosen.columns().items() if k not in ("radius_nm", "parent")}
+    chosen = used_nodes(run, PairTable.from_columns(read_columns(run.path("pairs.parquet"))))
+    segmentation = run.open_segmentation()
+    voxels = voxels_of_points(chosen.points_nm, segmentation.voxel_size_nm)
     size = run.config.cubes.size_vx + 2 * run.config.cubes.margin_vx
-    create_cube_store(run.path(STORE), n_rows=first, size_vx=size, shard_cubes=shard)
-    write_columns(run.path(INDEX), {"row": rows, "block": names, **columns})
-
-
-def node_rows(
-    nodes: NodeTable, segment_ids: NDArray[np.uint64], node_ids: NDArray[np.uint32]
-) -> NDArray[np.int64]:
-    """Row of each (segment_id, node_id) in a table sorted by them, whose node ids count from 0."""
-    return np.searchsorted(nodes.segment_ids, segment_ids) + node_ids
+    blocks = hilbert_index(work_grid(run, segmentation, size_vx=size).blocks_of(voxels))
+    x, y, z = voxels.T
+    order = np.lexsort((chosen.node_ids, chosen.segment_ids, x, y, z, blocks))
+    chosen, blocks = chosen.take(order), blocks[order]
+    shard = run.config.cubes.shard_cubes
+    _, begins, counts = np.unique(blocks, return_index=True, return_counts=True)
+    n_shards = -(-counts // shard)
+    first = (np.cumsum(n_shards) - n_shards) * shard
+    rows = np.repeat(first - begins, counts) + np.arange(len(chosen))
+    columns = {k: v for k, v in chosen.columns().items() if k not in ("radius_nm", "parent")}
+    n_rows = int(n_shards.sum()) * shard
+    create_cube_store(run.path(STORE), n_rows=n_rows, size_vx=size, shard_cubes=shard)
+    write_buckets(run.path(INDEX), {"row": rows, "block": blocks, **columns}, blocks)
 
 
 def _cut(run: Run, part: str) -> Outcome:
-    index = read_columns(run.path(INDEX))
-    here = index["block"].astype(str) == part
+    here = read_bucket(run.path(INDEX), int(part.removeprefix("block-")))
     em, segmentation = run.open_volumes()
     store = open_cube_store(run.path(STORE))
-    points = np.stack([index[f"{a}_nm"][here] for a in "xyz"], axis=1)
-    cubes = cut_cubes(em, segmentation, points, index["segment_id"][here], size_vx=store.size_vx)
-    written = store.write(int(index["row"][here][0]), cubes)
-    names = tuple(u.removeprefix(f"{run.url}/") for u in written)
-    occupied = np.count_nonzero(cubes, axis=(1, 2, 3))
+    points = np.stack([here[f"{a}_nm"] for a in "xyz"], axis=1)
+    cut = cut_by_window(
+        em,
+        segmentation,
+        points,
+        here["segment_id"],
+        size_vx=store.size_vx,
+        most=store.shard_cubes,
+        content=run.config.cubes.content,
+        rounding=run.config.cubes.rounding,
+    )
+    names, statistics = [], []
+    for rows, cubes in _by_shard(cut, store.shard_cubes):
+        names += store.write(int(here["row"][rows[0]]), cubes)
+        statistics.append({"row": here["row"][rows], **cube_statistics(cubes)})
+    columns = {k: np.concatenate([s[k] for s in statistics]) for k in statistics[0]}
+    name = f"{STATISTICS}/{part}.parquet"
+    write_columns(run.path(name), columns)
+    occupied = np.rint(columns["occupancy"].astype(np.float64) * store.size_vx**3)
     counts = {
         "voxels_within_segments": int(occupied.sum()),
         BLANK: int((occupied == 0).sum()),
         **missing_chunks(em, segmentation),
     }
-    return Outcome(names, rows=len(cubes), counts=counts)
+    return Outcome((*(u.removeprefix(f"{run.url}/") for u in names), name), rows=len(points), counts=counts)
+
+
+def _by_shard(
+    pieces: Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]], shard: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """The same rows and cubes, which come in ascending order, so many at a time."""
+    rows, cubes, n = [], [], 0
+    for some, cut in pieces:
+        while len(some):
+            taken = min(shard - n, len(some))
+            rows.append(some[:taken])
+            cubes.append(cut[:taken])
+            some, cut, n = some[taken:], cut[taken:], n + taken
+            if n == shard:
+                yield np.concatenate(rows), np.concatenate(cubes)
+                rows, cubes, n = [], [], 0
+    if rows:
+        yield np.concatenate(rows), np.concatenate(cubes)
+
+
+def cube_summary(run: Run) -> dict[str, float]:
+    """What the stored cubes hold: occupancy and grey range; nothing before they are cut.
+
+    For the report and for whoever asks; ``cubes_statistics/`` has a row a cube.
+    """
+    columns = read_folder(run.path(STATISTICS))
+    return summarise_cubes(columns) if columns else {}
 
 
 def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]]:
@@ -95,13 +154,9 @@ def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]
     index = read_columns(run.path(INDEX), ["row", "segment_id", "node_id"])
     pairs = PairTable.from_columns(read_columns(run.path("pairs.parquet")))
     order = np.lexsort((index["node_id"], index["segment_id"]))
-    key = np.array(
-        list(zip(index["segment_id"][order], index["node_id"][order], strict=True)),
-        dtype=[("segment", np.uint64), ("node", np.uint32)],
-    )
-    rows = []
-    for side in (pairs.nodes_a, pairs.nodes_b):
-        wanted = np.empty(len(pairs), dtype=key.dtype)
-        wanted["segment"], wanted["node"] = pairs.segment_ids, side
-        rows.append(index["row"][order][np.searchsorted(key, wanted)])
-    return pairs, rows[0], rows[1]
+    keys = keys_of({k: index[k][order] for k in ("segment_id", "node_id")})
+    at = [
+        find_keys(keys, keys_of({"segment_id": pairs.segment_ids, "node_id": side}))
+        for side in (pairs.nodes_a, pairs.nodes_b)
+    ]
+    return pairs, index["row"][order][at[0]], index["row"][order][at[1]]

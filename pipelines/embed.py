@@ -1,47 +1,91 @@
-"""Stages ``embed`` and ``compact``: vectors block by block, then shuffled to shards by segment."""
+"""Stages ``embed`` and ``compact``: vectors block by block, then shuffled to shards by segment.
+
+A part of ``embed`` writes its rows by shard, so that a part of ``compact`` reads its own rows and no others:
+one shard is in memory at a time, whatever the number of nodes.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
-from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import EmbeddingSet, Run, missing_chunks
+from pipelines.work_parts import part_nodes, work_parts
 from segclr import files
-from segclr.config import digest
+from segclr.config import EmbedConfig, digest
 from segclr.errors import DataError
+from segclr.store.buckets import read_bucket, write_buckets
 from segclr.store.embeddings import open_embeddings, shard_name, shard_of
+from segclr.store.keys import KEY_COLUMNS, Comparison, compare_keys, keys_of
 from segclr.store.parquet import read_columns, write_columns
 
 if TYPE_CHECKING:
     from segclr.model.encoder import Encoder
 
-__all__ = ["check_complete", "compact_stage", "embed_stage"]
+__all__ = ["batch_size_stage", "check_complete", "compact_stage", "embed_stage"]
+
+BATCH_SIZE = "batch_size.json"
+
+
+def batch_size_stage(run: Run, which: EmbeddingSet) -> Stage:
+    """One part, for ``embed.batch_size: auto``: a worker finds the batch size, and it is kept for all."""
+    inputs = {"encoder": _encoder_digest(run, which), "embed": digest(run.config.embed)}
+    return Stage(which.stage("batch-size"), ("batch-size",), functools.partial(_find, run, which), inputs)
+
+
+def _find(run: Run, which: EmbeddingSet, _part: str) -> Outcome:
+    from segclr.embed.batch_size import find_batch_size
+    from segclr.model import resolve_device
+
+    config = run.config.embed
+    device = resolve_device(config.device)
+    limit_gb = config.memory_gb
+    if limit_gb is None and device.type == "cpu":
+        limit_gb = 0.8 * run.config.cluster.memory_gb
+    encoder = _encoder(run.path(which.folder("encoder")), _encoder_digest(run, which))
+    n = find_batch_size(encoder, device=device, precision=config.precision, memory_gb=limit_gb)
+    name = which.folder(BATCH_SIZE)
+    files.write_json(run.path(name), {"batch_size": n, "device": device.type, "memory_gb": limit_gb})
+    return Outcome((name,))
+
+
+def _settled(run: Run, which: EmbeddingSet) -> EmbedConfig:
+    """How to embed, with the batch size that was found where none is configured."""
+    if run.config.embed.batch_size != "auto":
+        return run.config.embed
+    found = files.read_json(run.path(which.folder(BATCH_SIZE)))["batch_size"]
+    return run.config.embed.model_copy(update={"batch_size": int(found)})
 
 
 def embed_stage(run: Run, which: EmbeddingSet) -> Stage:
-    """One part for each block that holds a node."""
-    encoder = run.path(which.folder("encoder"))
+    """One part for each block that holds a node, or for some of them together, or for a piece of one."""
     inputs = {
         "volume": run.volume_digest(),
-        "nodes": stage_digest(run.url, "nodes"),
-        "encoder": files.sha256(files.read_bytes(files.join(encoder, "config.json"))),
+        "nodes": stage_digest(run.url, "gather-nodes"),
+        "encoder": _encoder_digest(run, which),
         "embed": digest(run.config.embed),
     }
-    nodes = read_nodes(run)
-    _, segmentation = run.open_volumes()
-    parts = np.unique(block_names(run, nodes, segmentation)).tolist()
-    return Stage(which.stage("embed"), parts, functools.partial(_embed, run, which), inputs)
+    if run.config.embed.batch_size == "auto":
+        inputs["batch_size"] = stage_digest(run.url, which.stage("batch-size"))
+    work = functools.partial(_embed, run, which, inputs["encoder"])
+    return Stage(which.stage("embed"), work_parts(run), work, inputs)
+
+
+def _encoder_digest(run: Run, which: EmbeddingSet) -> str:
+    """Of the description, which holds the weights' own."""
+    return files.sha256(files.read_bytes(run.path(which.folder("encoder"), "config.json")))
 
 
 @functools.lru_cache(maxsize=2)
-def _encoder(url: str) -> Encoder:
-    """The encoder, loaded once a worker."""
+def _encoder(url: str, _digest: str) -> Encoder:
+    """The encoder, loaded once a worker; another one in the same folder is another one."""
     import torch
 
     from segclr.model.checkpoint import load_encoder
@@ -50,23 +94,22 @@ def _encoder(url: str) -> Encoder:
     return load_encoder(url)
 
 
-def _embed(run: Run, which: EmbeddingSet, part: str) -> Outcome:
+def _embed(run: Run, which: EmbeddingSet, encoder_digest: str, part: str) -> Outcome:
     from segclr.embed.block import embed_nodes
 
-    nodes = read_nodes(run)
+    here = part_nodes(run, part)
     em, segmentation = run.open_volumes()
-    here = nodes.take(np.flatnonzero(block_names(run, nodes, segmentation) == part))
-    encoder = _encoder(run.path(which.folder("encoder")))
     vectors = embed_nodes(
-        encoder,
+        _encoder(run.path(which.folder("encoder")), encoder_digest),
         em,
         segmentation,
         points_nm=here.points_nm,
         segment_ids=here.segment_ids,
-        config=run.config.embed,
+        config=_settled(run, which),
     )
     name = which.folder(f"parts/{part}.parquet")
-    write_columns(run.path(name), {**here.columns(), "embedding": vectors})
+    shards = shard_of(here.segment_ids, n_shards=run.config.embed.n_shards)
+    write_buckets(run.path(name), {**here.columns(), "embedding": vectors}, shards)
     return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
@@ -79,37 +122,44 @@ def compact_stage(run: Run, which: EmbeddingSet) -> Stage:
 
 
 def _compact(run: Run, which: EmbeddingSet, part: str) -> Outcome:
-    n_shards = run.config.embed.n_shards
-    pieces = []
-    for url in files.glob(run.path(which.folder("parts")), "*.parquet"):
-        columns = read_columns(url)
-        mine = shard_of(columns["segment_id"], n_shards=n_shards) == int(part.split("-")[1])
-        pieces.append({k: v[mine] for k, v in columns.items()})
-    merged = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
+    shard = int(part.split("-")[1])
+    pieces = [read_bucket(u, shard) for u in files.glob(run.path(which.folder("parts")), "*.parquet")]
+    merged = {k: np.concatenate([p.pop(k) for p in pieces]) for k in list(pieces[0])}
     order = np.lexsort((merged["node_id"], merged["segment_id"]))
     name = which.folder(f"embeddings/{part}.parquet")
-    write_columns(run.path(name), {k: v[order] for k, v in merged.items()})
+    write_columns(run.path(name), {k: merged.pop(k)[order] for k in list(merged)})
     return Outcome((name,), rows=len(order))
 
 
 def check_complete(run: Run, which: EmbeddingSet) -> int:
-    """Check that every node has exactly one embedding; answers how many there are.
+    """Check that every node has exactly one embedding, shard by shard; answers how many there are.
 
     Raises:
         DataError: nodes are missing or doubled; the message counts them.
     """
-    nodes = read_nodes(run)
-    table = open_embeddings(run.path(which.folder("embeddings"))).read_all()
-    wanted, found = (_keys(t.segment_ids, t.node_ids) for t in (nodes, table))
-    if wanted != found:
-        missing, surplus = len(set(wanted) - set(found)), len(found) - len(set(found))
+    found = sum(_comparisons(run, which), start=Comparison())
+    if not found.is_equal:
         msg = (
-            f"{len(wanted)} nodes, but {len(found)} embeddings: {missing} nodes have none and {surplus} come "
-            f"more than once in {run.path(which.folder('embeddings'))}"
+            f"{found.n_wanted} nodes, but {found.n_found} embeddings: {found.n_missing} nodes have none, "
+            f"{found.n_doubled} come more than once and {found.n_foreign} are of no node, in "
+            f"{run.path(which.folder('embeddings'))}"
         )
         raise DataError(msg)
-    return len(found)
+    return found.n_found
 
 
-def _keys(segment_ids: NDArray[Any], node_ids: NDArray[Any]) -> list[tuple[int, int]]:
-    return sorted(zip(map(int, segment_ids), map(int, node_ids), strict=True))
+def _comparisons(run: Run, which: EmbeddingSet) -> Iterator[Comparison]:
+    """Nodes against embeddings, of a few shards at a time.
+
+    A segment's shards are its hash modulo their number, so shards of nodes and of embeddings share segments
+    only where they are equal modulo the greatest common divisor of the two numbers.
+    """
+    nodes = files.glob(run.path("nodes"), "*.parquet")
+    embeddings = open_embeddings(run.path(which.folder("embeddings"))).shards
+    step = math.gcd(len(nodes), len(embeddings))
+    for first in range(step):
+        yield compare_keys(_keys(nodes[first::step]), _keys(embeddings[first::step]))
+
+
+def _keys(urls: Sequence[str]) -> NDArray[Any]:
+    return np.concatenate([keys_of(read_columns(url, KEY_COLUMNS)) for url in urls])

@@ -8,46 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
-from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
+from pipelines.work_parts import part_nodes, work_parts
 from segclr.config import digest
-from segclr.data.cube_features import cube_features
-from segclr.data.cubes import cut_cubes
+from segclr.data.cube_features import FEATURE_NAMES, cube_features
+from segclr.data.cubes import cut_by_window
 from segclr.store.parquet import read_folder, write_columns
 
 __all__ = ["features_stage", "read_features"]
 
-_CUBES_AT_ONCE = 256
+_CUBES_AT_ONCE_BYTES = 64e6
 
 
 def features_stage(run: Run) -> Stage:
-    """One part for each block that holds a node."""
+    """The parts of ``embed``."""
     inputs = {
         "volume": run.volume_digest(),
-        "nodes": stage_digest(run.url, "nodes"),
+        "nodes": stage_digest(run.url, "gather-nodes"),
         "cubes": digest(run.config.cubes),
     }
-    nodes = read_nodes(run)
-    _, segmentation = run.open_volumes()
-    parts = np.unique(block_names(run, nodes, segmentation)).tolist()
-    return Stage("features", parts, functools.partial(_measure, run), inputs)
+    return Stage("features", work_parts(run), functools.partial(_measure, run), inputs)
 
 
 def _measure(run: Run, part: str) -> Outcome:
-    nodes = read_nodes(run)
+    here, cubes = part_nodes(run, part), run.config.cubes
     em, segmentation = run.open_volumes()
-    here = nodes.take(np.flatnonzero(block_names(run, nodes, segmentation) == part))
-    measured = []
-    for first in range(0, len(here), _CUBES_AT_ONCE):
-        rows = here.take(np.arange(first, min(first + _CUBES_AT_ONCE, len(here))))
-        cubes = cut_cubes(
-            em, segmentation, rows.points_nm, rows.segment_ids, size_vx=run.config.cubes.size_vx
-        )
-        measured.append(cube_features(cubes))
+    features = np.zeros((len(here), len(FEATURE_NAMES)), dtype=np.float32)
+    pieces = cut_by_window(
+        em,
+        segmentation,
+        here.points_nm,
+        here.segment_ids,
+        size_vx=cubes.size_vx,
+        most=max(1, int(_CUBES_AT_ONCE_BYTES / cubes.size_vx**3)),
+        content=cubes.content,
+        rounding=cubes.rounding,
+    )
+    for rows, cut in pieces:
+        features[rows] = cube_features(cut)
     name = f"features/{part}.parquet"
     columns = {k: v for k, v in here.columns().items() if k in ("segment_id", "node_id")}
-    write_columns(run.path(name), {**columns, "features": np.concatenate(measured)})
+    write_columns(run.path(name), {**columns, "features": features})
     return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 

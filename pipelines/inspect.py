@@ -17,6 +17,8 @@ _WHOLE = (
     "place-nodes",
     "snap-nodes",
     "nodes",
+    "scatter-nodes",
+    "gather-nodes",
     "segments",
     "draw-pairs",
     "pairs",

@@ -36,7 +36,6 @@ from segclr.store.parquet import read_columns, write_columns
 
 __all__ = [
     "CABLES",
-    "block_names",
     "check_nodes",
     "node_shards",
     "nodes_stage",
@@ -241,12 +240,3 @@ def read_nodes(run: Run) -> NodeTable:
         MissingDataError: the run has no nodes yet.
     """
     return _read(tuple(_urls(run)))
-
-
-def block_names(run: Run, nodes: NodeTable, volume: Volume) -> NDArray[np.str_]:
-    """Name of the block of work of each node, by the half-open rule; names sort in z, y, x order."""
-    voxels = voxels_of_points(nodes.points_nm, volume.voxel_size_nm)
-    blocks = block_of_voxels(voxels, origin=volume.bounds.start, block_vx=run.config.cubes.block_vx)
-    unique, inverse = np.unique(blocks, axis=0, return_inverse=True)
-    names = np.array([f"block-z{z:04d}-y{y:04d}-x{x:04d}" for x, y, z in unique])
-    return names[inverse]

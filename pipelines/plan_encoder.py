@@ -26,6 +26,8 @@ def encoder_tree(config: RunConfig) -> dict[str, Any]:
     from segclr.model.cost import encoder_cost
 
     n_training, n_inference = 2 * config.train.batch_pairs, config.embed.batch_size
+    if n_inference == "auto":  # found by trial where the work runs
+        n_inference = 1
     size_vx = config.cubes.size_vx
     parts = encoder_cost(
         config.encoder, size_vx=size_vx, training_cubes=n_training, inference_cubes=n_inference

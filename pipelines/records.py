@@ -141,8 +141,11 @@ _COMMANDS = {
     "census": "skeletonize",
     "place-nodes": "nodes",
     "snap-nodes": "nodes",
+    "scatter-nodes": "nodes",
+    "gather-nodes": "nodes",
     "segments": "pairs",
     "draw-pairs": "pairs",
+    "batch-size": "embed",
     "compact": "embed",
 }
 """The command that does a stage, where it is called otherwise."""

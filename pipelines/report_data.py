@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipelines.aggregate import read_aggregated
 from pipelines.classify import encoders_of, node_classes, tasks_of
+from pipelines.cubes import cube_summary
 from pipelines.nodes import read_nodes
 from pipelines.pairs import held_out_segments
 from pipelines.run import TRAINED, Run
@@ -48,7 +49,15 @@ def tissue_section(run: Run, nodes: NodeTable) -> Section:
         box = BoundingBox((x - half, y - half, z), (x + half, y + half, z + 1))
         mask = segmentation.read(box)[0] == nodes.segment_ids[row]
         views.append(SliceView(em.read(box)[0], mask, em.voxel_size_nm[:2], title))
-    cubes = cut_cubes(em, segmentation, nodes.points_nm[rows], nodes.segment_ids[rows], size_vx=size)
+    cubes = cut_cubes(
+        em,
+        segmentation,
+        nodes.points_nm[rows],
+        nodes.segment_ids[rows],
+        size_vx=size,
+        content=run.config.cubes.content,
+        rounding=run.config.cubes.rounding,
+    )
     numbers = {
         "segment_id": [str(i) for i in nodes.segment_ids[rows]],
         "node_id": nodes.node_ids[rows].tolist(),
@@ -80,7 +89,18 @@ def tissue_section(run: Run, nodes: NodeTable) -> Section:
         rows=[_facts(run, "EM", em), _facts(run, "segmentation", segmentation)],
     )
     made = ["The tissue is made, not real EM."] if run.config.volume is None else []
-    return Section(title="Volume and cubes", paragraphs=made, tables=[volumes], figures=[places, masked])
+    tables = [volumes, *_stored_cubes(run)]
+    return Section(title="Volume and cubes", paragraphs=made, tables=tables, figures=[places, masked])
+
+
+def _stored_cubes(run: Run) -> list[Table]:
+    """How full and how grey the stored cubes are; none where training reads the volume."""
+    summary = cube_summary(run)
+    if not summary:
+        return []
+    caption = "Stored cubes: share of voxels that are not background, and their grey (0 to 255)"
+    header = tuple(name.replace("_", " ") for name in summary)
+    return [Table(caption=caption, header=header, rows=[tuple(summary.values())])]
 
 
 def _facts(run: Run, name: str, volume: Volume) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.blocks import Stage
@@ -71,9 +72,16 @@ def write_encoder(
     transferred = _tell_transfer(run)
     with Progress(name, total=run.config.train.steps, unit="steps") as progress:
         encoder = learn(data, progress)
-    encoder.save(run.path(TRAINED.folder("encoder")))
+    _with_kind(run, encoder).save(run.path(TRAINED.folder("encoder")))
     names = (*_encoder_files(TRAINED.folder("encoder")), "training/history.csv", *transferred, *more_files)
     return Outcome(names, rows=data.n_pairs, counts=missing_chunks(em, segmentation))
+
+
+def _with_kind(run: Run, encoder: Encoder) -> Encoder:
+    """The encoder with a note of what its cubes show, which embedding goes by."""
+    from segclr.embed import CubeKind
+
+    return replace(encoder, training=CubeKind.of_config(run.config.cubes).noted(encoder.training))
 
 
 def _tell_transfer(run: Run) -> tuple[str, ...]:
@@ -113,5 +121,5 @@ def _make_untrained(run: Run, _part: str) -> Outcome:
         size_vx=run.config.cubes.size_vx,
         seed=run.config.seed,
     )
-    encoder.save(run.path(UNTRAINED.folder("encoder")))
+    _with_kind(run, encoder).save(run.path(UNTRAINED.folder("encoder")))
     return Outcome(_encoder_files(UNTRAINED.folder("encoder")))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cubes import BLANK, STORE, node_rows, pair_rows
-from pipelines.nodes import read_nodes
+from pipelines.cubes import BLANK, STORE, pair_rows, rows_of_nodes, used_nodes
 from pipelines.records import stage_counts, stage_digest
 from pipelines.run import Run
 from pipelines.watch import watch_digest, watch_of
@@ -105,9 +104,9 @@ def _stored(run: Run) -> tuple[CubeSource, PairTable, Rows, Rows]:
 def _of_volume(run: Run, em: Volume, segmentation: Volume) -> tuple[CubeSource, PairTable, Rows, Rows]:
     from segclr.train import VolumeCubes
 
-    nodes = read_nodes(run)
     pairs = PairTable.from_columns(read_columns(run.path("pairs.parquet")))
-    rows_a, rows_b = (node_rows(nodes, pairs.segment_ids, side) for side in (pairs.nodes_a, pairs.nodes_b))
+    nodes = used_nodes(run, pairs)
+    rows_a, rows_b = rows_of_nodes(nodes, pairs)
     cubes = VolumeCubes(
         em,
         segmentation,
@@ -116,5 +115,7 @@ def _of_volume(run: Run, em: Volume, segmentation: Volume) -> tuple[CubeSource, 
         size_vx=run.config.cubes.size_vx + 2 * run.config.cubes.margin_vx,
         cache_bytes=int(run.config.data.cache_gb * 1e9),
         augment=run.config.train.augment,
+        content=run.config.cubes.content,
+        rounding=run.config.cubes.rounding,
     )
     return cubes, pairs, rows_a, rows_b

@@ -46,12 +46,15 @@ def _tissue(run: Run) -> Steps:
 
 
 def _nodes(run: Run) -> Steps:
+    from pipelines.node_blocks import gather_stage, scatter_stage
     from pipelines.nodes import check_nodes, nodes_stage, place_stage, snap_stage
 
     yield place_stage(run)
     yield snap_stage(run)
     yield nodes_stage(run)
     check_nodes(run)
+    yield scatter_stage(run)
+    yield gather_stage(run)
 
 
 def _pairs(run: Run) -> Steps:
@@ -81,8 +84,11 @@ def _train(run: Run) -> Steps:
 
 
 def _embed(run: Run) -> Steps:
-    from pipelines.embed import compact_stage, embed_stage
+    from pipelines.embed import batch_size_stage, compact_stage, embed_stage
 
+    auto = run.config.embed.batch_size == "auto"
+    if auto:
+        yield batch_size_stage(run, TRAINED)
     yield embed_stage(run, TRAINED)
     yield compact_stage(run, TRAINED)
     check_complete(run, TRAINED)
@@ -90,6 +96,8 @@ def _embed(run: Run) -> Steps:
         from pipelines.train import untrained_stage
 
         yield untrained_stage(run)
+        if auto:
+            yield batch_size_stage(run, UNTRAINED)
         yield embed_stage(run, UNTRAINED)
         yield compact_stage(run, UNTRAINED)
         check_complete(run, UNTRAINED)

@@ -12,14 +12,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BoundingBox", "Triple", "VoxelSize", "center_nm_of_voxels", "cube_starts", "voxels_of_points"]
+__all__ = [
+    "BoundingBox",
+    "Rounding",
+    "Triple",
+    "VoxelSize",
+    "center_nm_of_voxels",
+    "cube_starts",
+    "voxels_of_points",
+]
 
 Triple = tuple[int, int, int]
 VoxelSize = tuple[float, float, float]
+Rounding = Literal["floor", "nearest"]
+"""The voxel a cube is centred on: the one that holds the point, or the one whose lower corner is nearest."""
 
 
 def voxels_of_points(points_nm: ArrayLike, voxel_size_nm: VoxelSize) -> NDArray[np.int64]:
@@ -42,9 +53,23 @@ def center_nm_of_voxels(voxels: ArrayLike, voxel_size_nm: VoxelSize) -> NDArray[
     return (grid + 0.5) * np.asarray(voxel_size_nm, dtype=np.float64)
 
 
-def cube_starts(centers_nm: ArrayLike, voxel_size_nm: VoxelSize, *, size_vx: int) -> NDArray[np.int64]:
-    """First voxel (x, y, z) of each centre's cube: its voxel minus ``size_vx // 2``, int64 [n, 3]."""
-    return voxels_of_points(centers_nm, voxel_size_nm) - size_vx // 2
+def cube_starts(
+    centers_nm: ArrayLike, voxel_size_nm: VoxelSize, *, size_vx: int, rounding: Rounding = "floor"
+) -> NDArray[np.int64]:
+    """First voxel (x, y, z) of each centre's cube: its voxel minus ``size_vx // 2``, int64 [n, 3].
+
+    Released-style inference truncates, which is ``floor`` wherever coordinates are positive; below 0, where
+    ``trunc`` would take one voxel twice, this stays ``floor``. ``nearest`` takes ``floor(nm / size + 1/2)``.
+
+    >>> cube_starts([[95.0, 40.0, -1.0]], (32, 32, 40), size_vx=3)
+    array([[ 1,  0, -2]])
+    >>> cube_starts([[95.0, 40.0, -1.0]], (32, 32, 40), size_vx=3, rounding="nearest")
+    array([[ 2,  0, -1]])
+    """
+    points = np.asarray(centers_nm, dtype=np.float64).reshape(-1, 3)
+    if rounding == "nearest":
+        points = points + np.asarray(voxel_size_nm, dtype=np.float64) / 2
+    return voxels_of_points(points, voxel_size_nm) - size_vx // 2
 
 
 @dataclass(frozen=True, order=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,15 @@ __all__ = ["AggregateConfig", "EmbedConfig", "EvaluateConfig", "LabelConfig"]
 class EmbedConfig(Section):
     """Embedding of all nodes."""
 
-    batch_size: int = Field(64, ge=1, description="cubes encoded at once")
+    batch_size: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = Field(
+        64, description="cubes encoded at once; auto: found by trial within memory_gb, once a run"
+    )
+    memory_gb: Annotated[float | None, FREE] = Field(
+        None,
+        gt=0,
+        description="for batch_size auto: what a worker (CPU) or the device (GPU) may take in all; null: "
+        "80 % of cluster.memory_gb, or of the GPU's memory",
+    )
     precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
     device: Annotated[str, FREE] = Field(
         "auto", pattern=r"^(auto|cpu|(cuda|mps)(:\d+)?)$", description="auto, cpu, cuda, cuda:0, mps"

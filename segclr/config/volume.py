@@ -203,11 +203,24 @@ class PairConfig(Section):
 
 
 class CubeConfig(Section):
-    """Masked cubes cut for training."""
+    """Cubes, and the blocks of work they are cut in, for training and for embedding."""
 
     size_vx: int = Field(129, ge=8, description="edge of a cube the encoder sees")
+    content: Literal["masked", "em", "mask"] = Field(
+        "masked", description="masked: EM within the segment; em: all EM; mask: the segment alone, as 255"
+    )
+    rounding: Literal["floor", "nearest"] = Field(
+        "floor",
+        description="a cube's centre: the voxel that holds the node, or nearest: floor(nm/size + 0.5)",
+    )
     margin_vx: int = Field(0, ge=0, description="stored beyond the cube on every side, for shifted views")
     block_vx: tuple[Edge, Edge, Edge] = Field(
         (512, 512, 512), description="voxels (x, y, z) of a block of work"
+    )
+    part_nodes: int = Field(
+        32_768,
+        ge=1,
+        description="most nodes that a part of embed or features takes: a block with more is divided, and "
+        "eight blocks with fewer go together where there are 512 or more; GPUs want 262144",
     )
     shard_cubes: int = Field(256, ge=1, description="cubes in one shard (file) of the store")

@@ -1,73 +1,46 @@
 """Cut masked cubes: EM where the segmentation equals the centre's segment, 0 elsewhere and beyond the volume.
 
-Every chunk is read once a block of work: centres are grouped by block, the hull of a group's cubes is read,
-its labels are renumbered to the smallest integers that hold them, and the cubes are cut from memory.
+Every chunk is read once a block of work: centres are grouped by block, a window sweeps over the hull of a
+group's cubes with labels renumbered to the smallest integers that hold them, and cubes are cut from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-import fastremap
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from segclr.data.ahead import ahead
+from segclr.data.labels import LabelledBlock
+from segclr.data.sweep import sweep
 from segclr.data.volume import Volume, check_aligned
 from segclr.errors import CubeError
-from segclr.geometry import BoundingBox, Triple, cube_starts, voxels_of_points
+from segclr.geometry import BoundingBox, Rounding, Triple, cube_starts, voxels_of_points
 
 __all__ = [
     "DEFAULT_BLOCK_VX",
-    "LabelledBlock",
+    "INSIDE",
+    "Content",
+    "blank_cubes",
     "block_of_voxels",
     "checked_centers",
+    "crop_cubes",
+    "cut_by_window",
     "cut_cubes",
     "cut_into",
-    "read_block",
     "rows_by_block",
 ]
 
+Content = Literal["masked", "em", "mask"]
+"""What a cube shows: EM within the segment, all EM, or the segment alone."""
+
+INSIDE = 255
+"""Value of the segment's voxels in a cube of content ``mask``: 1.0 to an encoder, which divides by 255."""
+
 DEFAULT_BLOCK_VX = (512, 512, 512)
 """Voxels (x, y, z) of a block of work (DESIGN)."""
-
-
-@dataclass(frozen=True)
-class LabelledBlock:
-    """EM and labels of one box in memory.
-
-    Attributes:
-        box: the voxels it covers; may reach beyond the volume, where everything is 0.
-        em: uint8 [z, y, x].
-        labels: unsigned [z, y, x], renumbered; 0 stays 0.
-        label_of: label of each segment id in the block.
-    """
-
-    box: BoundingBox
-    em: NDArray[np.uint8]
-    labels: NDArray[Any]
-    label_of: dict[int, int]
-
-    def labels_of(self, segment_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Label of each id, int64 [n]; -1 where the id is not in the block, or 0, which is no segment."""
-        return np.array([self.label_of.get(int(i)) or -1 for i in segment_ids], dtype=np.int64)
-
-    def label_at(self, voxels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Label at each voxel (x, y, z), int64 [n]; 0 outside the block, which no segment has."""
-        found = np.zeros(len(voxels), dtype=np.int64)
-        inside = self.box.contains(voxels)
-        x, y, z = (voxels[inside] - np.asarray(self.box.start)).T
-        found[inside] = self.labels[z, y, x]
-        return found
-
-
-def read_block(em: Volume, segmentation: Volume, box: BoundingBox) -> LabelledBlock:
-    """Read a box of both volumes and renumber its labels."""
-    ids = segmentation.read(box)
-    native = ids.astype(ids.dtype.newbyteorder("="), copy=False)  # fastremap takes no other byte order
-    labels, mapping = fastremap.renumber(native, preserve_zero=True, in_place=False)
-    return LabelledBlock(box, em.read(box), labels, {int(k): int(v) for k, v in mapping.items()})
 
 
 def block_of_voxels(voxels: NDArray[np.int64], *, origin: Triple, block_vx: Triple) -> NDArray[np.int64]:
@@ -84,6 +57,8 @@ def cut_cubes(
     size_vx: int = 129,
     on_outside: str = "error",
     block_vx: Triple = DEFAULT_BLOCK_VX,
+    content: Content = "masked",
+    rounding: Rounding = "floor",
 ) -> NDArray[np.uint8]:
     """Cut one masked cube around each centre.
 
@@ -95,6 +70,8 @@ def cut_cubes(
         size_vx: edge of a cube; it starts at the centre's voxel minus ``size_vx // 2``.
         on_outside: a centre whose voxel is not of its segment is an ``"error"``, or ``"keep"`` it.
         block_vx: voxels (x, y, z) of the blocks that centres are grouped by; changes memory, not results.
+        content: ``"masked"`` EM, all ``"em"``, or the ``"mask"`` alone, 255 within the segment.
+        rounding: ``"nearest"`` centres cubes on the nearest voxel instead; see :func:`cube_starts`.
 
     Returns:
         uint8 [n, size, size, size], axes z, y, x, in the order of the centres.
@@ -112,22 +89,81 @@ def cut_cubes(
         raise CubeError(msg)
     check_aligned(em, segmentation)
     voxels = voxels_of_points(centers, em.voxel_size_nm)
-    starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx)
-    cubes = np.zeros((len(centers), size_vx, size_vx, size_vx), dtype=np.uint8)
+    starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx, rounding=rounding)
+    cubes = blank_cubes(len(centers), size_vx=size_vx)
     for rows in rows_by_block(voxels, origin=em.bounds.start, block_vx=block_vx):
-        hull = BoundingBox(starts[rows].min(axis=0), starts[rows].max(axis=0) + size_vx)
-        inside = hull.intersect(em.bounds)
-        if not inside.n_voxels:
-            _check_centers(np.zeros(len(rows), dtype=bool), rows, centers, ids, on_outside=on_outside)
-            continue
-        block = read_block(em, segmentation, inside)
-        labels = block.labels_of(ids[rows])
-        hit = block.label_at(voxels[rows]) == labels
+        hit = np.zeros(len(rows), dtype=bool)
+        for window in sweep(em, segmentation, starts[rows], ids[rows], size_vx=size_vx):
+            these = rows[window.rows]
+            labels = window.block.labels_of(ids[these])
+            hit[window.rows] = window.block.label_at(voxels[these]) == labels
+            for row, label in zip(these, labels.tolist(), strict=True):
+                cut_into(cubes[row], window.block, starts[row], label, content=content)
         _check_centers(hit, rows, centers, ids, on_outside=on_outside)
-        for row, label in zip(rows, labels, strict=True):
-            if label >= 0:
-                cut_into(cubes[row], block, starts[row], int(label))
     return cubes
+
+
+def cut_by_window(
+    em: Volume,
+    segmentation: Volume,
+    centers_nm: ArrayLike,
+    segment_ids: ArrayLike,
+    *,
+    size_vx: int,
+    most: int,
+    content: Content = "masked",
+    rounding: Rounding = "floor",
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Cubes of one part of the work, a few at a time, as a sweep along z comes by: more than fit in memory.
+
+    The volume is read ahead by a thread. Arguments as of :func:`cut_cubes`, all in one block, and ``most``,
+    the cubes that are answered at once. Where centres ascend along z, so do the rows.
+
+    Yields:
+        rows int64 [m] and their cubes uint8 [m, size, size, size]; every row comes once.
+
+    Raises:
+        CubeError: shapes or types do not fit, ids are not uint64, or a centre lies outside its segment.
+        VolumeError: the volumes do not lie on one grid, or a chunk cannot be read.
+    """
+    centers, ids = checked_centers(centers_nm, segment_ids)
+    check_aligned(em, segmentation)
+    voxels = voxels_of_points(centers, em.voxel_size_nm)
+    starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx, rounding=rounding)
+    inside = em.bounds.contains(voxels)
+    _check_centers(inside, np.arange(len(ids)), centers, ids, on_outside="error")
+    for window in ahead(sweep(em, segmentation, starts, ids, size_vx=size_vx)):
+        labels = window.block.labels_of(ids[window.rows])
+        hit = window.block.label_at(voxels[window.rows]) == labels
+        _check_centers(hit, window.rows, centers, ids, on_outside="error")
+        for first in range(0, len(window.rows), most):
+            rows = window.rows[first : first + most]
+            cubes = blank_cubes(len(rows), size_vx=size_vx)
+            for cube, row, label in zip(cubes, rows, labels[first : first + most].tolist(), strict=True):
+                cut_into(cube, window.block, starts[row], label, content=content)
+            yield rows, cubes
+
+
+def crop_cubes(cubes: NDArray[np.uint8], *, size_vx: int) -> NDArray[np.uint8]:
+    """The smaller cubes around the same centres, as a view: several sizes for one cut.
+
+    Args:
+        cubes: uint8 [n, z, y, x] of an edge of ``size_vx`` or more.
+        size_vx: edge of the smaller cubes.
+
+    Raises:
+        CubeError: the cubes are smaller than that.
+
+    >>> crop_cubes(np.arange(27, dtype=np.uint8).reshape(1, 3, 3, 3), size_vx=1).tolist()
+    [[[[13]]]]
+    """
+    edge = cubes.shape[-1]
+    if not 1 <= size_vx <= edge:
+        msg = f"size_vx must be 1 to {edge}, the edge of the cubes, got {size_vx}"
+        raise CubeError(msg)
+    first = edge // 2 - size_vx // 2
+    inner = slice(first, first + size_vx)
+    return cubes[:, inner, inner, inner]
 
 
 def checked_centers(
@@ -185,20 +221,43 @@ def _check_centers(
     raise CubeError(msg)
 
 
-def cut_into(cube: NDArray[np.uint8], block: LabelledBlock, start: NDArray[np.int64], label: int) -> None:
-    """Cut what a block holds of one masked cube into an array of zeros [z, y, x].
+def blank_cubes(n: int, *, size_vx: int) -> NDArray[np.uint8]:
+    """Cubes of zeros to cut into, uint8 [n, z, y, x].
+
+    Filled here: NumPy asks the kernel for huge pages where it allocates, but not where it asks for zeros, and
+    a page fault for every 4 kB costs more than the cutting.
+    """
+    cubes = np.empty((n, size_vx, size_vx, size_vx), dtype=np.uint8)
+    cubes.fill(0)
+    return cubes
+
+
+def cut_into(
+    cube: NDArray[np.uint8],
+    block: LabelledBlock,
+    start: NDArray[np.int64],
+    label: int,
+    *,
+    content: Content = "masked",
+) -> None:
+    """Cut what a block holds of one cube into an array of zeros [z, y, x].
 
     Args:
         cube: uint8, of equal edges; voxels beyond the block are left as they are.
         block: which may hold a part of the cube only.
         start: first voxel (x, y, z) of the cube.
-        label: the block's label to keep.
+        label: the block's label to keep; -1: none, the mask is empty.
+        content: what the cube shows.
     """
-    stop = start + cube.shape[0]
-    part = BoundingBox(start, stop).intersect(block.box)  # type: ignore[arg-type]
-    if part.n_voxels:
-        window = part.slices_zyx(block.box.start)
+    part = BoundingBox(start, start + cube.shape[0]).intersect(block.box)  # type: ignore[arg-type]
+    if not part.n_voxels:
+        return
+    window = part.slices_zyx(block.box.start)
+    target = cube[part.slices_zyx(tuple(int(v) for v in start))]  # type: ignore[arg-type,index]
+    if content == "em":
+        target[:] = block.em[window]
+    elif label >= 0:
         mask = block.labels[window] == block.labels.dtype.type(label)
-        target = part.slices_zyx(tuple(int(v) for v in start))  # type: ignore[arg-type]
         # bool as uint8: NumPy would convert it in small buffers, at half the speed
-        np.multiply(block.em[window], mask.view(np.uint8), out=cube[target])
+        grey = np.uint8(INSIDE) if content == "mask" else block.em[window]
+        np.multiply(grey, mask.view(np.uint8), out=target)

@@ -1,11 +1,12 @@
-"""Cut where the encoder runs: EM and labels of a block on its device, cubes cut from them and encoded.
+"""From nodes to embeddings: a window sweeps over the volume, cubes are cut and encoded on its way.
 
-The same cubes as ``segclr.cut_cubes`` gives, equal by test, but never stored and never copied back.
+The next window is read while the cubes of this one are encoded. Batches go on from window to window, so that
+only the last one of a call is smaller.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,59 +14,21 @@ import torch
 from numpy.typing import NDArray
 
 from segclr.config import EmbedConfig
-from segclr.data.cubes import LabelledBlock, checked_centers, read_block
+from segclr.data.ahead import ahead
+from segclr.data.cubes import checked_centers
+from segclr.data.sweep import Window, sweep
 from segclr.data.volume import Volume, check_aligned
+from segclr.embed.batch_size import find_batch_size
+from segclr.embed.cut import to_device
+from segclr.embed.kind import CubeKind, cube_kind
 from segclr.errors import CubeError
-from segclr.geometry import BoundingBox, Triple, cube_starts, voxels_of_points
+from segclr.geometry import cube_starts, voxels_of_points
 from segclr.model.precision import resolve_device
 
 if TYPE_CHECKING:
     from segclr.model.encoder import Encoder
 
-__all__ = ["DeviceBlock", "embed_nodes", "to_device"]
-
-
-@dataclass(frozen=True)
-class DeviceBlock:
-    """A block on the encoder's device.
-
-    Attributes:
-        em: uint8 [z, y, x].
-        labels: int32 [z, y, x], 0 = no segment.
-        start: first voxel (x, y, z).
-    """
-
-    em: torch.Tensor
-    labels: torch.Tensor
-    start: Triple
-
-    def cut(self, starts: NDArray[np.int64], labels: NDArray[np.int64], *, size_vx: int) -> torch.Tensor:
-        """Masked cubes uint8 [n, z, y, x], zero beyond the block.
-
-        Args:
-            starts: first voxel (x, y, z) of each cube, int64 [n, 3].
-            labels: the block's label to keep in each, int64 [n].
-            size_vx: edge of a cube.
-        """
-        cubes = torch.zeros((len(starts), *(size_vx,) * 3), dtype=torch.uint8, device=self.em.device)
-        shape = torch.tensor(self.em.shape).numpy()
-        for cube, start, label in zip(cubes, starts, labels, strict=True):
-            low = (start - np.asarray(self.start))[::-1]
-            first, last = np.maximum(low, 0), np.minimum(low + size_vx, shape)
-            if (last <= first).any():
-                continue
-            source = tuple(slice(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True))
-            target = tuple(
-                slice(a, b) for a, b in zip((first - low).tolist(), (last - low).tolist(), strict=True)
-            )
-            torch.mul(self.em[source], self.labels[source] == int(label), out=cube[target])
-        return cubes
-
-
-def to_device(block: LabelledBlock, device: torch.device) -> DeviceBlock:
-    """Put a block's voxels on a device."""
-    labels = torch.from_numpy(block.labels.astype(np.int32)).to(device)
-    return DeviceBlock(torch.from_numpy(np.ascontiguousarray(block.em)).to(device), labels, block.box.start)
+__all__ = ["cube_batches", "embed_nodes"]
 
 
 def embed_nodes(
@@ -77,10 +40,10 @@ def embed_nodes(
     segment_ids: NDArray[np.uint64],
     config: EmbedConfig,
 ) -> NDArray[np.float32]:
-    """Embed the nodes of one block of work; every chunk they need is read once.
+    """Embed the nodes of one part of the work; every chunk they need is read once.
 
     Args:
-        encoder: whose voxel size must be the volumes'.
+        encoder: whose voxel size must be the volumes'; it tells what its cubes show.
         em: uint8 volume.
         segmentation: on the same grid.
         points_nm: [n, 3], (x, y, z).
@@ -94,6 +57,7 @@ def embed_nodes(
         CubeError: a node lies outside its segment or is not finite, ids are not uint64, or the voxel sizes
             of encoder and volume differ.
         VolumeError: the volumes do not lie on one grid, or a chunk cannot be read.
+        EncoderError: not even one cube fits into memory, or an embedding is not finite.
     """
     check_aligned(em, segmentation)
     if not np.allclose(encoder.voxel_size_nm, em.voxel_size_nm, rtol=0.05):
@@ -101,37 +65,88 @@ def embed_nodes(
             f"the encoder is made for voxels of {encoder.voxel_size_nm} nm, the volume has {em.voxel_size_nm}"
         )
         raise CubeError(msg)
+    vectors = np.zeros((len(points_nm), encoder.config.embedding_dim), dtype=np.float32)
     if not len(points_nm):
-        return np.zeros((0, encoder.config.embedding_dim), dtype=np.float32)
+        return vectors
     device = resolve_device(config.device)
-    size = encoder.size_vx
-    points, segment_ids = checked_centers(points_nm, segment_ids)
+    points, ids = checked_centers(points_nm, segment_ids)
     voxels = voxels_of_points(points, em.voxel_size_nm)
-    starts = cube_starts(points, em.voxel_size_nm, size_vx=size)
-    hull = BoundingBox(starts.min(axis=0), starts.max(axis=0) + size).intersect(em.bounds)
-    block = read_block(em, segmentation, hull)
-    labels = block.labels_of(segment_ids)
-    _check_inside(block, voxels, labels, segment_ids)
-    on_device = to_device(block, device)
-    parts = []
-    for first in range(0, len(starts), config.batch_size):
-        rows = slice(first, first + config.batch_size)
-        cubes = on_device.cut(starts[rows], labels[rows], size_vx=size)
-        vectors = encoder.embed_tensor(
-            cubes, batch_size=config.batch_size, device=device, precision=config.precision
+    _check(em.bounds.contains(voxels) & (ids > 0), voxels, ids)
+    kind = cube_kind(encoder)
+    starts = cube_starts(points, em.voxel_size_nm, size_vx=encoder.size_vx, rounding=kind.rounding)
+    batch_size = config.batch_size
+    if batch_size == "auto":
+        batch_size = find_batch_size(
+            encoder, device=device, precision=config.precision, memory_gb=config.memory_gb
         )
-        parts.append(vectors.cpu().numpy())
-    return np.concatenate(parts).astype(np.float32, copy=False)
+    windows = _checked(ahead(sweep(em, segmentation, starts, ids, size_vx=encoder.size_vx)), voxels, ids)
+    batches = cube_batches(
+        windows, starts, ids, kind=kind, size_vx=encoder.size_vx, batch_size=batch_size, device=device
+    )
+    for rows, cubes in batches:
+        encoded = encoder.embed_tensor(
+            cubes, batch_size=batch_size, device=device, precision=config.precision
+        )
+        vectors[rows] = encoded.cpu().numpy()
+    return vectors
 
 
-def _check_inside(
-    block: LabelledBlock, voxels: NDArray[np.int64], labels: NDArray[np.int64], ids: NDArray[np.uint64]
-) -> None:
-    outside = block.label_at(voxels) != labels
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
+def _checked(
+    windows: Iterable[Window], voxels: NDArray[np.int64], ids: NDArray[np.uint64]
+) -> Iterator[Window]:
+    """The windows, once the nodes in each are seen to lie in their segments."""
+    for window in windows:
+        here = window.rows
+        hit = window.block.label_at(voxels[here]) == window.block.labels_of(ids[here])
+        _check(hit, voxels[here], ids[here])
+        yield window
+
+
+def cube_batches(
+    windows: Iterable[Window],
+    starts: NDArray[np.int64],
+    segment_ids: NDArray[np.uint64],
+    *,
+    kind: CubeKind,
+    size_vx: int,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    """Full batches of cubes on a device with the rows they belong to; the last one may be smaller.
+
+    Args:
+        windows: as ``sweep`` gives them.
+        starts: first voxel (x, y, z) of each cube, int64 [n, 3].
+        segment_ids: uint64 [n].
+        kind: what the cubes show.
+        size_vx: edge of a cube.
+        batch_size: cubes in a batch.
+        device: to cut on.
+    """
+    rows: list[NDArray[np.int64]] = []
+    cubes: list[torch.Tensor] = []
+    missing = batch_size
+    for window in windows:
+        block = to_device(window.block, device, content=kind.content)
+        left = window.rows
+        while len(left):
+            taken, left = left[:missing], left[missing:]
+            labels = window.block.labels_of(segment_ids[taken])
+            rows.append(taken)
+            cubes.append(block.cut(starts[taken], labels, size_vx=size_vx))
+            missing -= len(taken)
+            if not missing:
+                yield np.concatenate(rows), torch.cat(cubes) if len(cubes) > 1 else cubes[0]
+                rows, cubes, missing = [], [], batch_size
+    if rows:
+        yield np.concatenate(rows), torch.cat(cubes)
+
+
+def _check(hit: NDArray[np.bool_], voxels: NDArray[np.int64], ids: NDArray[np.uint64]) -> None:
+    if not hit.all():
+        row = int(np.flatnonzero(~hit)[0])
         msg = (
-            f"{int(outside.sum())} of {len(ids)} nodes lie outside their segment, the first at voxel "
+            f"{int((~hit).sum())} of {len(ids)} nodes lie outside their segment, the first at voxel "
             f"{voxels[row].tolist()} (x, y, z) for segment {ids[row]}: they do not belong together"
         )
         raise CubeError(msg)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from segclr.config import PlanConfig, RunConfig
+from segclr.data.block_grid import LEAST_TOGETHER, block_shift
+from segclr.geometry import Triple
 from segclr.plan.content import Content
 from segclr.plan.extent import Extent, cube_margins
 from segclr.plan.range import Range
@@ -102,6 +104,23 @@ class _Job:
         """The trained one, and the untrained beside it."""
         return 2 if self.config.evaluate.untrained_baseline else 1
 
+    def shift(self, size_vx: int) -> Triple:
+        """By which the blocks of work are moved for cubes of an edge."""
+        block, chunk = self.config.cubes.block_vx, self.segmentation.chunk_size_vx
+        return block_shift(size_vx, block_vx=block, chunk_vx=chunk)
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of work."""
+        cubes = self.config.cubes
+        return self.segmentation.reading(cubes.block_vx, shift=self.shift(cubes.size_vx)).n_blocks
+
+    @property
+    def goes_together(self) -> bool:
+        """Whether parts of embed are eight blocks each, as far as the mean number of nodes tells."""
+        per_part = 8 * self.content.n_nodes.expected / self.n_blocks
+        return self.n_blocks >= LEAST_TOGETHER and per_part <= self.config.cubes.part_nodes
+
     @property
     def n_steps_cubes(self) -> int:
         """Cubes that pass the encoder in training."""
@@ -168,8 +187,7 @@ def _work(job: _Job) -> Iterator[Row]:
     yield Row("work", "cable_um", "um", content.cable_um, content.source)
     yield Row("work", "segments", "trees", content.n_segments, content.source)
     yield Row("work", "nodes", "nodes", content.n_nodes, content.source)
-    n_blocks = job.em.reading(job.config.cubes.block_vx).n_blocks
-    yield Row("work", "blocks", "blocks", Range.exact(n_blocks), "metadata, config cubes.block_vx")
+    yield Row("work", "blocks", "blocks", Range.exact(job.n_blocks), "metadata, config cubes.block_vx")
     yield Row("work", "pairs", "pairs", Range.exact(pairs.n_pairs), "config pairs.n_pairs")
     source = "nodes x encoders, the untrained one too" if job.n_encoders > 1 else "nodes"
     yield Row("work", "cubes_to_embed", "cubes", content.n_nodes * job.n_encoders, source)
@@ -191,15 +209,25 @@ def _readings(job: _Job) -> Iterator[_StageReading]:
     grown = job.segmentation.reading(block, ((x, y, z), (x, y, z)))
     n_bytes = grown.n_chunk_voxels * job.segmentation.bytes_per_voxel
     yield _StageReading("nodes", nothing, Range.exact(n_bytes), Range.exact(grown.n_chunks))
-    yield _cubes_reading(job, "cubes", job.stored_size_vx, job.n_stored_cubes, times=1)
-    yield _cubes_reading(job, "embed", config.cubes.size_vx, job.content.n_nodes, times=job.n_encoders)
+    yield _cubes_reading(job, "cubes", job.stored_size_vx, job.n_stored_cubes, block_vx=block, times=1)
+    x, y, z = (2 * edge if job.goes_together else edge for edge in block)
+    yield _cubes_reading(
+        job,
+        "embed",
+        config.cubes.size_vx,
+        job.content.n_nodes,
+        block_vx=(x, y, z),
+        times=job.n_encoders,
+    )
 
 
-def _cubes_reading(job: _Job, stage: str, size_vx: int, n_cubes: Range, *, times: int) -> _StageReading:
+def _cubes_reading(
+    job: _Job, stage: str, size_vx: int, n_cubes: Range, *, block_vx: Triple, times: int
+) -> _StageReading:
     """Blocks are read whole with the cubes' margins, unless so few cubes lie in them that those are less."""
     n_bytes, requests = [], Range.exact(0)
     for extent in (job.em, job.segmentation):
-        grown = extent.reading(job.config.cubes.block_vx, cube_margins(size_vx))
+        grown = extent.reading(block_vx, cube_margins(size_vx), shift=job.shift(size_vx))
         chunks = (n_cubes * extent.chunks_of_cube(size_vx)).at_most(grown.n_chunks)
         n_bytes.append(chunks * (grown.n_chunk_voxels / grown.n_chunks * extent.bytes_per_voxel * times))
         requests = requests + chunks * times

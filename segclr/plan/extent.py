@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -74,12 +75,30 @@ class Extent:
         x, y, z = self.size_um
         return 2 * (x * y + y * z + x * z)
 
-    def reading(self, block_vx: Triple, margins: Margins = ((0, 0, 0), (0, 0, 0))) -> Reading:
-        """Reading of all blocks; exact, and as quick for a petabyte: axes are counted apart."""
+    def reading(
+        self,
+        block_vx: Triple,
+        margins: Margins = ((0, 0, 0), (0, 0, 0)),
+        *,
+        shift: Triple = (0, 0, 0),
+    ) -> Reading:
+        """Reading of all blocks; exact, and as quick for a petabyte: axes are counted apart.
+
+        Args:
+            block_vx: edges (x, y, z) of a block.
+            margins: read around each.
+            shift: voxels by which the first block is longer, see ``block_shift``.
+        """
         totals = [
             _along_axis(*edges)
             for edges in zip(
-                self.bounds.start, self.bounds.stop, block_vx, self.chunk_size_vx, *margins, strict=True
+                self.bounds.start,
+                self.bounds.stop,
+                block_vx,
+                self.chunk_size_vx,
+                shift,
+                *margins,
+                strict=True,
             )
         ]
         return Reading(*(math.prod(column) for column in zip(*totals, strict=True)))
@@ -90,13 +109,14 @@ class Extent:
 
 
 def _along_axis(
-    start: int, stop: int, block: int, chunk: int, before: int, after: int
+    start: int, stop: int, block: int, chunk: int, shift: int, before: int, after: int
 ) -> tuple[int, int, int, int]:
     """Blocks, voxels, chunks and voxels of chunks along one axis."""
     n_blocks = n_voxels = n_chunks = n_chunk_voxels = 0
-    for first in range(start, stop, block):
+    edges = [start, *range(start + shift + block, stop, block), stop]
+    for first, end in itertools.pairwise(edges):
         low = max(start, first - before)
-        high = min(stop, first + block + after)
+        high = min(stop, end + after)
         first_chunk, end_chunk = (low - start) // chunk, -(-(high - start) // chunk)
         n_blocks += 1
         n_voxels += high - low

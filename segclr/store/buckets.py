@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segclr import files
 from segclr.errors import CorruptDataError, MissingDataError
-from segclr.store.parquet import from_arrow, to_arrow
+from segclr.store.parquet import from_arrow, to_arrow, type_text
 
 __all__ = ["bucket_rows", "read_bucket", "write_buckets"]
 
@@ -39,7 +39,7 @@ def write_buckets(url: str, columns: Mapping[str, NDArray[Any]], buckets: NDArra
     numbers, counts = np.unique(buckets, return_counts=True)
     facts = {
         "buckets": [[int(b), int(n)] for b, n in zip(numbers, counts, strict=True)],
-        "columns": [f"{f.name} {f.type}" for f in table.schema],
+        "columns": [f"{f.name} {type_text(f.type)}" for f in table.schema],
     }
     table = table.replace_schema_metadata({_KEY: json.dumps(facts).encode()})
     sink = io.BytesIO()
@@ -90,7 +90,7 @@ def _with_file(url: str, use: Any) -> Any:
             file = pq.ParquetFile(handle, page_checksum_verification=True)
             schema = file.schema_arrow
             facts = json.loads(file.metadata.metadata[_KEY])
-            if facts["columns"] != [f"{f.name} {f.type}" for f in schema]:
+            if facts["columns"] != [f"{f.name} {type_text(f.type)}" for f in schema]:
                 msg = f"{url} is damaged: its columns are {schema.names}, not {facts['columns']}"
                 raise CorruptDataError(msg)
             return use(file, facts)

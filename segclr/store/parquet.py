@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from segclr import files
 from segclr.errors import CorruptDataError, DataError
 
-__all__ = ["from_arrow", "read_columns", "read_folder", "to_arrow", "write_columns"]
+__all__ = ["from_arrow", "read_columns", "read_folder", "to_arrow", "type_text", "write_columns"]
 
 _SHAPE_KEY = b"segclr.shape_sha256"
 
 
-def _type_text(kind: pa.DataType) -> str:
+def type_text(kind: pa.DataType) -> str:
     """A list's text without its child's name, which Parquet changes from item to element."""
     if pa.types.is_fixed_size_list(kind):
         return f"{kind.value_type}[{kind.list_size}]"
@@ -34,7 +34,7 @@ def _type_text(kind: pa.DataType) -> str:
 
 
 def _shape_digest(schema: pa.Schema, n_rows: int) -> bytes:
-    fields = "\n".join(f"{field.name} {_type_text(field.type)}" for field in schema)
+    fields = "\n".join(f"{field.name} {type_text(field.type)}" for field in schema)
     return hashlib.sha256(f"{fields}\n{n_rows}".encode()).hexdigest().encode()
 
 

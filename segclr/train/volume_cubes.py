@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segclr.config import AugmentConfig
-from segclr.data.cubes import LabelledBlock, block_of_voxels, checked_centers, cut_into, read_block
+from segclr.data.cubes import INSIDE, Content, block_of_voxels, checked_centers, cut_into
+from segclr.data.labels import LabelledBlock, read_block
 from segclr.data.volume import Volume, check_aligned
 from segclr.errors import CubeError
-from segclr.geometry import BoundingBox, Triple, cube_starts, voxels_of_points
+from segclr.geometry import BoundingBox, Rounding, Triple, cube_starts, voxels_of_points
 from segclr.train.augment import Draws, Growth, grow_mask, sample_growth
 
 __all__ = ["VolumeCubes"]
@@ -44,6 +45,8 @@ class VolumeCubes:
         size_vx: int,
         cache_bytes: int,
         augment: AugmentConfig | None = None,
+        content: Content = "masked",
+        rounding: Rounding = "floor",
     ) -> None:
         """Nothing is read yet.
 
@@ -55,6 +58,8 @@ class VolumeCubes:
             size_vx: edge of a cube, margin included.
             cache_bytes: of decoded blocks kept; at least one is.
             augment: how masks grow for training views; absent: not.
+            content: what the cubes show, as of ``cut_cubes``.
+            rounding: which voxel they are centred on.
 
         Raises:
             CubeError: shapes or types do not fit, or ids are not uint64.
@@ -64,7 +69,8 @@ class VolumeCubes:
         centers, self._ids = checked_centers(centers_nm, segment_ids)
         self._em, self._segmentation = em, segmentation
         self._voxels = voxels_of_points(centers, em.voxel_size_nm)
-        self._starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx)
+        self._starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx, rounding=rounding)
+        self._content = content
         self._size_vx = size_vx
         self._block_vx = _block_vx(segmentation.chunk_size_vx)
         self._cache_bytes = cache_bytes
@@ -92,9 +98,8 @@ class VolumeCubes:
         for i, row in self._by_block(rows):
             self._check_center(row)
             for block in self._blocks_of(self._box(row)):
-                label = block.label_of.get(int(self._ids[row]))
-                if label:
-                    cut_into(cubes[i], block, self._starts[row], label)
+                label = block.label_of.get(int(self._ids[row])) or -1
+                cut_into(cubes[i], block, self._starts[row], label, content=self._content)
         return cubes
 
     def read_grown(self, rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.uint8]:
@@ -129,7 +134,10 @@ class VolumeCubes:
                 id_of[label] = segment_id
             em[target] = block.em[source]
             ids[target] = id_of[block.labels[source]]
-        return em * grow_mask(ids == self._ids[row], ids, growth)
+        if self._content == "em":
+            return em
+        mask = grow_mask(ids == self._ids[row], ids, growth)
+        return mask * np.uint8(INSIDE) if self._content == "mask" else em * mask
 
     def _box(self, row: int) -> BoundingBox:
         start = self._starts[row]

@@ -60,6 +60,7 @@ def test_both_tasks_are_judged_with_the_baselines_beside_them(demo_run):
 
 def test_the_report_is_one_page_with_the_figures_and_no_address_outside(demo_run):
     html = (demo_run[0] / "report" / "index.html").read_text()
+    assert "occupancy median" in html
     assert html.count("<img") + html.count("<svg") >= 9
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
 

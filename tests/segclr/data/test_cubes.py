@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import segclr
-from segclr.data.cubes import cut_cubes
+from segclr.data.cubes import crop_cubes, cut_by_window, cut_cubes
 from segclr.data.volume import ArraySource, Volume
 from segclr.errors import CubeError, VolumeError
 
@@ -200,6 +200,67 @@ def test_any_unsigned_segmentation_is_cut_alike(dtype):
     at = centers_of([(5, 5, 5)])
     want = cut_cubes(em, seg, at, g[5, 5, 5:6], size_vx=9)
     assert np.array_equal(cut_cubes(em, other, at, g[5, 5, 5:6], size_vx=9), want)
+
+
+@pytest.mark.parametrize("content", ["em", "mask"])
+def test_other_contents_are_all_em_and_the_segment_alone(content):
+    em, seg = volumes((2, -3, 4))
+    e, g = arrays(em, seg)
+    voxels = [(0, 0, 0), (8, 9, 11), (16, 18, 22)]
+    ids = np.array([g[v] or IDS[0] for v in voxels])
+    got = cut_cubes(
+        em, seg, centers_of(voxels, (2, -3, 4)), ids, size_vx=8, on_outside="keep", content=content
+    )
+    for cube, voxel, segment_id in zip(got, voxels, ids, strict=True):
+        everywhere, all_ids = np.ones_like(g), np.full_like(g, 255, dtype=np.uint8)
+        want = (
+            naive(e, everywhere, voxel, 1, 8) if content == "em" else naive(all_ids, g, voxel, segment_id, 8)
+        )
+        assert np.array_equal(cube, want)
+
+
+def test_rounding_to_the_nearest_voxel_moves_cubes_and_not_the_check_of_the_centre():
+    em, seg = volumes()
+    _, g = arrays(em, seg)
+    voxel = tuple(np.argwhere(g[:-1, :-1, :-1] > 0)[40])
+    upper = (np.array(voxel[::-1]) + 0.75) * SIZE  # of that voxel, nearer to the next one's corner
+    got = cut_cubes(em, seg, upper[None], g[voxel][None], size_vx=5, rounding="nearest")
+    after = centers_of([np.array(voxel) + 1])
+    assert np.array_equal(got, cut_cubes(em, seg, after, g[voxel][None], size_vx=5, on_outside="keep"))
+
+
+@pytest.mark.parametrize(("size", "inner"), [(9, 5), (9, 4), (8, 5), (8, 4), (9, 9), (7, 1)])
+def test_smaller_cubes_around_the_same_centres_are_views_of_the_larger(size, inner):
+    em, seg = volumes()
+    _, g = arrays(em, seg)
+    voxels = np.argwhere(g > 0)[::700]
+    ids = g[tuple(voxels.T)]
+    large = cut_cubes(em, seg, centers_of(voxels), ids, size_vx=size)
+    small = crop_cubes(large, size_vx=inner)
+    assert np.shares_memory(small, large)
+    assert np.array_equal(small, cut_cubes(em, seg, centers_of(voxels), ids, size_vx=inner))
+    with pytest.raises(CubeError, match="size_vx must be 1 to"):
+        crop_cubes(large, size_vx=size + 1)
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_cubes_a_few_at_a_time_are_those_cut_at_once_in_the_order_of_z(most):
+    em, seg = volumes((1, 2, 3), shape=(150, 9, 8))
+    _, g = arrays(em, seg)
+    voxels = np.argwhere(g > 0)[::211]
+    centers, ids = centers_of(voxels, (1, 2, 3)), g[tuple(voxels.T)]
+    want = cut_cubes(em, seg, centers, ids, size_vx=7)
+    pieces = list(cut_by_window(em, seg, centers, ids, size_vx=7, most=most))
+    assert max(len(rows) for rows, _ in pieces) <= most
+    assert np.concatenate([rows for rows, _ in pieces]).tolist() == list(range(len(ids)))
+    assert np.array_equal(np.concatenate([cubes for _, cubes in pieces]), want)
+
+
+@pytest.mark.parametrize("voxel", [(5, 5, 5), (500, 5, 5)])
+def test_a_centre_outside_its_segment_stops_the_sweep(voxel):
+    em, seg = volumes(background=1.0)
+    with pytest.raises(CubeError, match="outside their segment"):
+        list(cut_by_window(em, seg, centers_of([voxel]), IDS[:1], size_vx=5, most=9))
 
 
 def test_reference_cubes_have_the_published_hashes(shared_data, shared_fixtures):

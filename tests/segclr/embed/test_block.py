@@ -1,15 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from segclr.config import EmbedConfig, EncoderConfig
-from segclr.data.cubes import cut_cubes, read_block
+from segclr.data.cubes import cut_cubes
+from segclr.data.sweep import sweep
 from segclr.data.volume import ArraySource, Volume
-from segclr.embed.block import embed_nodes, to_device
-from segclr.errors import CubeError, VolumeError
-from segclr.geometry import BoundingBox, cube_starts
+from segclr.embed.block import cube_batches, embed_nodes
+from segclr.embed.kind import CubeKind
+from segclr.errors import CubeError, EncoderError, VolumeError
+from segclr.geometry import cube_starts
 from segclr.model.encoder import Encoder
 
 IDS = np.array([2**53 + 1, 2**53 + 2, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
@@ -52,35 +54,6 @@ def encoder():
 
 def embed(encoder, tissue, points, ids, config=CONFIG):
     return embed_nodes(encoder, *tissue, points_nm=points, segment_ids=ids, config=config)
-
-
-@given(
-    st.lists(st.tuples(*[st.integers(-30, 60)] * 3), min_size=1, max_size=6),
-    st.integers(1, 12),
-    st.integers(0, 2**20),
-)
-@settings(max_examples=40, deadline=None)
-def test_cubes_cut_on_the_device_equal_cut_cubes_bit_for_bit(tissue, voxels, size, seed):
-    em, seg = tissue
-    ids = np.random.default_rng(seed).choice(IDS, len(voxels))
-    centers = (np.array(voxels) + 0.5) * VOXEL
-    block = read_block(em, seg, em.bounds)
-    starts = cube_starts(centers, VOXEL, size_vx=size)
-    cut = to_device(block, torch.device("cpu")).cut(starts, block.labels_of(ids), size_vx=size)
-    assert np.array_equal(cut.numpy(), cut_cubes(em, seg, centers, ids, size_vx=size, on_outside="keep"))
-
-
-def test_nothing_of_a_touching_neighbour_leaks():
-    labels = np.full((6, 6, 6), 2**63 + 5, np.uint64)
-    labels[:, :, 3:] = 2**63 + 6  # equal as float64
-    em = Volume(ArraySource(np.where(labels == 2**63 + 5, 100, 200).astype(np.uint8), VOXEL))
-    block = read_block(em, Volume(ArraySource(labels, VOXEL)), BoundingBox((0, 0, 0), (6, 6, 6)))
-    both = block.labels_of(np.array([2**63 + 5, 2**63 + 6], np.uint64))
-    one, other = (
-        to_device(block, torch.device("cpu")).cut(np.zeros((2, 3), np.int64), both, size_vx=6).numpy()
-    )
-    assert set(np.unique(one)) == {0, 100}
-    assert set(np.unique(other)) == {0, 200}
 
 
 def test_embedding_nodes_equals_encoding_their_cubes(encoder, tissue, nodes):
@@ -137,3 +110,60 @@ def test_volumes_of_another_grid_are_refused(encoder, tissue, nodes):
     shifted = Volume(ArraySource(tissue[1].source.array, VOXEL, (0, 0, 0)))
     with pytest.raises(VolumeError, match="both must be the same"):
         embed(encoder, (tissue[0], shifted), *nodes)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
+def test_batches_are_full_but_the_last_and_hold_every_cube_once(tissue, nodes, batch_size):
+    points, ids = nodes
+    tall = [Volume(Thin(v.source.array, VOXEL, OFFSET)) for v in tissue]
+    starts = cube_starts(points, VOXEL, size_vx=EDGE)
+    windows = list(sweep(*tall, starts, ids, size_vx=EDGE))
+    batches = list(
+        cube_batches(
+            windows,
+            starts,
+            ids,
+            kind=CubeKind(),
+            size_vx=EDGE,
+            batch_size=batch_size,
+            device=torch.device("cpu"),
+        )
+    )
+    assert all(len(rows) == batch_size for rows, _ in batches[:-1])
+    order = np.concatenate([rows for rows, _ in batches])
+    assert sorted(order) == list(range(len(ids)))
+    want = cut_cubes(*tissue, points, ids, size_vx=EDGE)
+    assert np.array_equal(np.concatenate([c.numpy() for _, c in batches]), want[order])
+
+
+class Thin(ArraySource):
+    """Planes of one voxel, so that many slabs make a window."""
+
+    chunk_size_vx = (4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "rounding"), [("em", "floor"), ("mask", "nearest"), ("masked", "nearest")]
+)
+def test_an_encoder_sees_the_cubes_it_was_trained_on(encoder, tissue, nodes, content, rounding):
+    kind = CubeKind(content, rounding)
+    other = replace(encoder, training=kind.noted({"seed": 1}))
+    want = encoder.embed(
+        cut_cubes(*tissue, *nodes, size_vx=EDGE, content=content, rounding=rounding), device="cpu"
+    )
+    got = embed(other, tissue, *nodes)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(got, embed(encoder, tissue, *nodes))
+
+
+def test_an_encoder_of_unknown_cubes_is_refused(encoder, tissue, nodes):
+    for told in ({"content": "depth"}, {"colour": "red"}, "masked"):
+        with pytest.raises(EncoderError, match="known are content masked, em, mask"):
+            embed(replace(encoder, training={"cubes": told}), tissue, *nodes)
+
+
+def test_a_batch_size_that_is_found_by_trial_changes_nothing(encoder, tissue, nodes):
+    auto = EmbedConfig(batch_size="auto", device="cpu", memory_gb=1e3)
+    np.testing.assert_allclose(
+        embed(encoder, tissue, *nodes, auto), embed(encoder, tissue, *nodes), rtol=1e-4, atol=1e-5
+    )

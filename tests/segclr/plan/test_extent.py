@@ -1,9 +1,11 @@
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segclr.data.block_grid import BlockGrid, block_shift
 from segclr.geometry import BoundingBox, cube_starts
 from segclr.plan import Extent, cube_margins
 
@@ -23,12 +25,17 @@ def chunks_touched(box, bounds, chunk):
     block=triples,
     chunk=triples,
     cube=st.integers(1, 9),
+    shift=st.tuples(*(st.integers(0, 3),) * 3),
 )
-def test_reading_is_what_a_loop_over_blocks_and_chunks_counts(start, size, block, chunk, cube):
+def test_reading_is_what_a_loop_over_blocks_and_chunks_counts(start, size, block, chunk, cube, shift):
     bounds = BoundingBox(start, tuple(a + n for a, n in zip(start, size, strict=True)))
     extent = Extent(bounds, (32, 32, 40), chunk, 8)
     before, after = cube_margins(cube)
-    blocks = list(bounds.blocks(block))
+    grid = BlockGrid(start, block, shift)
+    of_voxel = {}
+    for voxel in itertools.product(*map(range, bounds.start, bounds.stop)):
+        of_voxel.setdefault(tuple(grid.blocks_of(np.array([voxel]))[0]), []).append(voxel)
+    blocks = [BoundingBox(np.min(v, axis=0), np.max(v, axis=0) + 1) for v in of_voxel.values()]
     grown = [
         BoundingBox(
             tuple(a - m for a, m in zip(b.start, before, strict=True)),
@@ -37,7 +44,7 @@ def test_reading_is_what_a_loop_over_blocks_and_chunks_counts(start, size, block
         for b in blocks
     ]
     touched = list(itertools.chain.from_iterable(chunks_touched(g, bounds, chunk) for g in grown))
-    reading = extent.reading(block, cube_margins(cube))
+    reading = extent.reading(block, cube_margins(cube), shift=shift)
     assert reading.n_blocks == len(blocks)
     assert reading.n_voxels == sum(g.n_voxels for g in grown)
     assert reading.n_chunks == len(touched)
@@ -69,3 +76,13 @@ def test_a_cubic_millimetre_is_counted_without_enumerating_its_blocks():
     assert extent.surface_um2 == pytest.approx(6e6)
     assert extent.reading((512, 512, 512)).n_blocks == 62 * 62 * 49
     assert extent.reading((512, 512, 512)).n_voxels == bounds.n_voxels
+
+
+def test_blocks_moved_by_half_a_chunk_need_each_voxel_195_times_and_eight_together_142_times():
+    bounds = BoundingBox((0, 0, 0), (512 * 40 + 64,) * 3)
+    for chunk in (64, 128):
+        extent = Extent(bounds, (32, 32, 40), (chunk,) * 3, 1)
+        shift = block_shift(129, block_vx=(512,) * 3, chunk_vx=extent.chunk_size_vx)
+        read = [extent.reading((n,) * 3, cube_margins(129), shift=shift).n_chunk_voxels for n in (512, 1024)]
+        assert read[0] / bounds.n_voxels == pytest.approx((640 / 512) ** 3, rel=0.02)
+        assert read[1] / bounds.n_voxels == pytest.approx((1152 / 1024) ** 3, rel=0.02)

@@ -140,3 +140,12 @@ def test_a_centre_outside_its_segment_is_refused(make, volumes, centers, where, 
     arguments = [np.array([3])] if way == "read" else [np.array([3]), view_keys(0, np.array([0]))[:1]]
     with pytest.raises(CubeError, match=r"centre 3 at voxel .* lies outside its segment"):
         getattr(cubes, way)(*arguments)
+
+
+@pytest.mark.parametrize("content", ["em", "mask"])
+def test_other_contents_are_those_that_are_cut_at_once(volumes, centers, content):
+    rows = np.arange(3)
+    wanted = cut_cubes(*volumes, *centers, size_vx=SIZE, content=content)[rows]
+    cubes = VolumeCubes(*volumes, *centers, size_vx=SIZE, cache_bytes=10**6, content=content)
+    assert np.array_equal(cubes.read(rows), wanted)
+    assert np.array_equal(cubes.read_grown(rows, np.arange(3, dtype=np.uint64)), wanted)

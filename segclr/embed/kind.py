@@ -1,0 +1,58 @@
+"""What the cubes of an encoder show: written beside its weights, so that it sees what it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+from segclr.data.cubes import Content
+from segclr.errors import EncoderError
+from segclr.geometry import Rounding
+
+if TYPE_CHECKING:
+    from segclr.config import CubeConfig
+    from segclr.model.encoder import Encoder
+
+__all__ = ["CubeKind", "cube_kind"]
+
+_KEY = "cubes"
+
+
+@dataclass(frozen=True)
+class CubeKind:
+    """How cubes are cut, besides their size.
+
+    Attributes:
+        content: masked EM, all EM, or the mask alone.
+        rounding: which voxel they are centred on.
+    """
+
+    content: Content = "masked"
+    rounding: Rounding = "floor"
+
+    @classmethod
+    def of_config(cls, config: CubeConfig) -> Self:
+        """As configured."""
+        return cls(config.content, config.rounding)
+
+    def noted(self, training: Mapping[str, Any]) -> dict[str, Any]:
+        """An encoder's account of its training, with this in it."""
+        return {**training, _KEY: {"content": self.content, "rounding": self.rounding}}
+
+
+def cube_kind(encoder: Encoder) -> CubeKind:
+    """What an encoder was trained on; masked EM where it does not tell, as the released ones.
+
+    Raises:
+        EncoderError: it tells what this version does not know.
+    """
+    told = encoder.training.get(_KEY, {})
+    kind = CubeKind(**told) if isinstance(told, dict) and set(told) <= {"content", "rounding"} else None
+    if kind is None or kind.content not in get_args(Content) or kind.rounding not in get_args(Rounding):
+        msg = (
+            f"the encoder was trained on cubes {told!r}; known are content {', '.join(get_args(Content))} "
+            f"and rounding {', '.join(get_args(Rounding))}"
+        )
+        raise EncoderError(msg)
+    return kind

@@ -1,0 +1,55 @@
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from segclr.config import EncoderConfig
+from segclr.embed.batch_size import MOST_CUBES, find_batch_size, largest_within
+from segclr.errors import EncoderError
+from segclr.model.encoder import Encoder
+
+
+@pytest.mark.parametrize(("limit", "found"), [(15, 1), (20, 2), (100, 8), (10**9, MOST_CUBES)])
+def test_the_largest_batch_within_the_limit_is_taken(limit, found):
+    assert largest_within(limit, lambda n: 10.0 * n if n > 1 else 15.0) == found
+
+
+def test_a_batch_that_fits_nowhere_ends_the_search():
+    tried = []
+
+    def peak(n):
+        tried.append(n)
+        return 1.0 if n < 8 else None
+
+    assert largest_within(10.0, peak) == 4
+    assert tried == [1, 2, 4, 8]
+
+
+def test_a_limit_below_one_cube_is_an_error():
+    with pytest.raises(EncoderError, match=r"embed\.memory_gb"):
+        largest_within(10.0, lambda _: 11.0)
+
+
+def test_an_encoder_is_tried_on_its_device():
+    config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
+    encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)
+    cpu = torch.device("cpu")
+    assert find_batch_size(encoder, device=cpu, precision="float32", memory_gb=1e3) == MOST_CUBES
+    with pytest.raises(EncoderError, match="one cube takes more"):
+        find_batch_size(encoder, device=cpu, precision="float32", memory_gb=1e-3)
+
+
+def test_memory_of_earlier_work_does_not_count():
+    config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
+    encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)
+    np.ones(600_000_000, dtype=np.uint8).sum()
+    limit_gb = psutil.Process().memory_info().rss / 1e9 + 0.3
+    cpu = torch.device("cpu")
+    assert find_batch_size(encoder, device=cpu, precision="float32", memory_gb=limit_gb) > 1
+
+
+def test_what_is_wrong_with_the_precision_is_not_called_a_lack_of_memory():
+    config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
+    encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)
+    with pytest.raises(EncoderError, match="float16 needs"):
+        find_batch_size(encoder, device=torch.device("cpu"), precision="float16", memory_gb=1e3)
