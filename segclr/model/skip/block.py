@@ -1,0 +1,54 @@
+"""A residual block for the outputs that can differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from segclr.model.skip.convolution import RowConvolution
+from segclr.model.skip.neighbours import flat
+from segclr.model.skip.sparse_map import SparseMap
+
+__all__ = ["RowBlock"]
+
+_CHUNK = 4096
+
+
+class RowBlock:
+    """Convolutions one after the other, beside a shortcut; the sum's ReLU comes last."""
+
+    def __init__(self, main: Sequence[RowConvolution], shortcut: RowConvolution | None) -> None:
+        """``shortcut`` None: the block's input itself."""
+        self._main = tuple(main)
+        self._shortcut = shortcut
+        self.stores = tuple(convolution.store() for convolution in main)
+
+    def __call__(self, x: SparseMap) -> SparseMap:
+        """The block's output, of the outputs that see an active voxel."""
+        n_cubes = len(x.table)
+        y = x
+        for convolution, store in zip(self._main[:-1], self.stores[:-1], strict=True):
+            at = flat(convolution.window.reach(y.active))
+            convolution.fill(store.room(len(at)), y, at)
+            y = store.map(at, n_cubes=n_cubes)
+        last, store = self._main[-1], self.stores[-1]
+        beside = x.active if self._shortcut is None else self._shortcut.window.reach(x.active)
+        at = flat(last.window.reach(y.active) | beside)
+        out = store.room(len(at))
+        last.fill(out, y, at)
+        self._add_shortcut(out, x, at)
+        out.relu_()
+        return store.map(at, n_cubes=n_cubes)
+
+    def _add_shortcut(self, out: torch.Tensor, x: SparseMap, at: torch.Tensor) -> None:
+        table = x.table.flatten()
+        for start in range(0, len(at), _CHUNK):
+            some = at[start : start + _CHUNK]
+            rows = out[start : start + _CHUNK]
+            if self._shortcut is None:
+                rows += torch.index_select(x.rows, 0, table[some])
+            else:
+                beside = torch.empty_like(rows)
+                self._shortcut.fill(beside, x, some)
+                rows += beside
