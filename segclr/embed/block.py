@@ -118,7 +118,12 @@ def embed_nodes(
         rows = slice(first, first + config.batch_size)
         cubes = on_device.cut(starts[rows], labels[rows], size_vx=size)
         vectors = encoder.embed_tensor(
-            cubes, batch_size=config.batch_size, device=device, precision=config.precision
+            cubes,
+            batch_size=config.batch_size,
+            device=device,
+            precision=config.precision,
+            engine=config.engine,
+            compiled=config.compile,
         )
         parts.append(vectors.cpu().numpy())
     return np.concatenate(parts).astype(np.float32, copy=False)
