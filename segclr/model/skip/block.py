@@ -8,11 +8,9 @@ import torch
 
 from segclr.model.skip.convolution import RowConvolution
 from segclr.model.skip.neighbours import flat
-from segclr.model.skip.sparse_map import SparseMap
+from segclr.model.skip.sparse_map import MapStore, SparseMap
 
 __all__ = ["RowBlock"]
-
-_CHUNK = 4096
 
 
 class RowBlock:
@@ -23,6 +21,12 @@ class RowBlock:
         self._main = tuple(main)
         self._shortcut = shortcut
         self.stores = tuple(convolution.store() for convolution in main)
+
+    @property
+    def convolutions(self) -> tuple[tuple[RowConvolution, MapStore], ...]:
+        """Each with the store of the map whose active voxels it is computed for."""
+        beside = () if self._shortcut is None else ((self._shortcut, self.stores[-1]),)
+        return (*zip(self._main, self.stores, strict=True), *beside)
 
     def __call__(self, x: SparseMap) -> SparseMap:
         """The block's output, of the outputs that see an active voxel."""
@@ -37,18 +41,12 @@ class RowBlock:
         at = flat(last.window.reach(y.active) | beside)
         out = store.room(len(at))
         last.fill(out, y, at)
-        self._add_shortcut(out, x, at)
-        out.relu_()
+        out.add_(self._beside(x, at)).relu_()
         return store.map(at, n_cubes=n_cubes)
 
-    def _add_shortcut(self, out: torch.Tensor, x: SparseMap, at: torch.Tensor) -> None:
-        table = x.table.flatten()
-        for start in range(0, len(at), _CHUNK):
-            some = at[start : start + _CHUNK]
-            rows = out[start : start + _CHUNK]
-            if self._shortcut is None:
-                rows += torch.index_select(x.rows, 0, table[some])
-            else:
-                beside = torch.empty_like(rows)
-                self._shortcut.fill(beside, x, some)
-                rows += beside
+    def _beside(self, x: SparseMap, at: torch.Tensor) -> torch.Tensor:
+        if self._shortcut is None:
+            return torch.index_select(x.rows, 0, x.table.flatten()[at])
+        rows = x.rows.new_empty((len(at), self._shortcut.n_out))
+        self._shortcut.fill(rows, x, at)
+        return rows

@@ -17,7 +17,13 @@ _MIN_CHUNK = 1024
 
 
 class RowConvolution:
-    """Gathered rows [m, k * c_in] x weight [k * c_in, c_out] -> rows [m, c_out], of the outputs asked for."""
+    """Gathered rows [m, k * c_in] x weight [k * c_in, c_out] -> rows [m, c_out], of the outputs asked for.
+
+    Attributes:
+        window: what an output sees.
+        n_out: channels of the result.
+        n_products: multiplications for all channels of one output.
+    """
 
     def __init__(self, folded: FoldedConvolution, window: Window, *, dtype: torch.dtype) -> None:
         """Weights are converted to ``dtype`` here, once."""
@@ -26,6 +32,8 @@ class RowConvolution:
         self.window = window
         self._neighbours = Neighbours(window, device)
         self._weight = folded.weight.permute(2, 3, 4, 1, 0).reshape(-1, c_out).to(dtype).contiguous()
+        self.n_out = c_out
+        self.n_products = self._weight.numel()
         self._bias = folded.bias.to(dtype)
         self._relu = folded.relu
         self._scale = None if folded.scale is None else folded.scale.to(dtype)

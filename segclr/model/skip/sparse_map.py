@@ -41,15 +41,19 @@ class MapStore:
     The memory is used again, so a map is good until the next is made (fresh memory of this size costs more
     than the copy that fills it). A new store knows of no empty cube: every voxel must be active, until
     ``learn`` is called.
+
+    Attributes:
+        map_shape: voxels (z, y, x) of a map.
+        n_active: active voxels of the last map.
     """
 
     def __init__(self, shape: Triple, padding: torch.Tensor) -> None:
         """For maps of ``shape`` voxels (z, y, x); ``padding`` [c] is what lies beyond their border."""
-        self._shape = shape
+        self.map_shape = shape
         self._rows = padding[None].clone()
         self._table = torch.full((prod(shape),), PADDING, dtype=torch.int32, device=padding.device)
         self._first = 1
-        self._n_active = 0
+        self.n_active = 0
 
     def room(self, n_active: int) -> torch.Tensor:
         """Rows for the activations of as many voxels, [n_active, c]."""
@@ -58,7 +62,7 @@ class MapStore:
             grown = self._rows.new_empty((wanted + wanted // 4, self._rows.shape[1]))
             grown[: self._first] = self._rows[: self._first]
             self._rows = grown
-        self._n_active = n_active
+        self.n_active = n_active
         return self._rows[self._first : wanted]
 
     def map(self, at: torch.Tensor, *, n_cubes: int) -> SparseMap:
@@ -66,11 +70,11 @@ class MapStore:
         last = self._first + len(at)
         table = self._table.repeat(n_cubes)
         table[at] = torch.arange(self._first, last, dtype=torch.int32, device=at.device)
-        return SparseMap(self._rows[:last], table.view(n_cubes, *self._shape), self._first)
+        return SparseMap(self._rows[:last], table.view(n_cubes, *self.map_shape), self._first)
 
     def learn(self) -> None:
         """Take the last map, of one empty cube with every voxel active, for the empty cube's from now on."""
-        empty = self._rows[self._first : self._first + self._n_active]
+        empty = self._rows[self._first : self._first + self.n_active]
         if bool((empty == empty[0]).all()):
             empty = empty[:1]
         numbers = torch.arange(1, 1 + len(empty), dtype=torch.int32, device=empty.device)

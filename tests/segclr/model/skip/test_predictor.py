@@ -171,7 +171,7 @@ def test_little_is_computed_of_a_little_occupied_cube(legacy):
     mask[16, 16, 16] = True
     predict = SkipEmptyPredictor(legacy, size_vx=33, dtype=torch.float32)
     predict(textured(mask[None]))
-    n_active = [store._n_active for store in predict._layers.stores]
+    n_active = [store.n_active for store in predict._layers.stores]
     assert n_active[0] == 4**3  # outputs of the 7^3 kernel of stride 2, seen in words of 2^3 voxels
     assert n_active[1] <= 3**3
     assert n_active[2] <= 5**3
