@@ -23,7 +23,7 @@ class EmbedConfig(Section):
         "auto",
         description="dense: PyTorch on whole cubes; skip_empty: only where a cube can differ from an empty "
         "one, the same to rounding; openvino: whole cubes, CPU, extra of that name; auto: skip_empty on CPUs "
-        "where the network allows it, else dense",
+        "for cubes of 96 voxels or more where the network allows it, else dense",
     )
     compile: bool = Field(
         default=False, description="engine dense: compiled by PyTorch, which needs a C++ compiler"

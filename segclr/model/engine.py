@@ -16,10 +16,15 @@ __all__ = ["PredictorCache", "make_predictor", "resolve_engine"]
 _ALLOWED = ("auto", "dense", "skip_empty", "openvino")
 
 
+_SKIP_FROM_VX = 96
+"""Without their empty space real masked cubes of 129 voxels took at most 0.6 of the time, at any width; cubes
+of 65 voxels took as long as with it, smaller ones longer (docs/speed.md)."""
+
+
 def resolve_engine(
-    engine: Engine, network: EncoderNetwork, *, device: torch.device, compiled: bool
+    engine: Engine, network: EncoderNetwork, *, size_vx: int, device: torch.device, compiled: bool
 ) -> Engine:
-    """``auto`` is ``skip_empty`` on a CPU where the network allows it, else ``dense``.
+    """``auto`` is ``skip_empty`` on a CPU, for large cubes, where the network allows it; else ``dense``.
 
     On GPUs ``skip_empty`` runs, but nothing is known of its speed, so it must be asked for.
 
@@ -30,8 +35,8 @@ def resolve_engine(
         msg = f"engine must be {', '.join(_ALLOWED)}; got {engine!r}"
         raise EncoderError(msg)
     if engine == "auto":
-        skips = device.type == "cpu" and not compiled and why_not_skip(network.backbone) is None
-        return "skip_empty" if skips else "dense"
+        worthwhile = device.type == "cpu" and size_vx >= _SKIP_FROM_VX and not compiled
+        return "skip_empty" if worthwhile and why_not_skip(network.backbone) is None else "dense"
     if compiled and engine != "dense":
         msg = f"compile is for engine dense, got engine {engine}"
         raise EncoderError(msg)
@@ -55,7 +60,7 @@ def make_predictor(
     Raises:
         EncoderError: the engine cannot run this network on this device, or its package is not installed.
     """
-    resolved = resolve_engine(engine, network, device=device, compiled=compiled)
+    resolved = resolve_engine(engine, network, size_vx=size_vx, device=device, compiled=compiled)
     if resolved == "skip_empty":
         return SkipEmptyPredictor(network, size_vx=size_vx, dtype=dtype)
     if resolved == "openvino":

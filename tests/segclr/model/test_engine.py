@@ -31,7 +31,7 @@ def assert_same(got, want):
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize("engine", ["auto", "skip_empty", "openvino"])
+@pytest.mark.parametrize("engine", ["skip_empty", "openvino"])
 @pytest.mark.parametrize("config", [{}, {"stem": "patch", "input": "centred"}])
 def test_engines_agree_with_the_dense_one(cubes, engine, config):
     encoder = make(**config)
@@ -65,26 +65,28 @@ def test_engines_follow_the_weights(cubes, engine):
 
 def test_a_predictor_is_made_once_for_the_same_weights(cubes):
     encoder = make()
-    encoder.embed(cubes, device="cpu")
+    encoder.embed(cubes, device="cpu", engine="skip_empty")
     made = encoder._predictors._predictor
-    encoder.embed(cubes[:1], device="cpu")
+    encoder.embed(cubes[:1], device="cpu", engine="skip_empty")
     assert encoder._predictors._predictor is made
-    encoder.embed(cubes[:1], device="cpu", precision="bfloat16")
+    encoder.embed(cubes[:1], device="cpu", engine="skip_empty", precision="bfloat16")
     assert encoder._predictors._predictor is not made
 
 
 @pytest.mark.parametrize(
-    ("config", "device", "compiled", "engine"),
+    ("config", "size_vx", "device", "compiled", "engine"),
     [
-        ({}, "cpu", False, "skip_empty"),
-        ({}, "cpu", True, "dense"),
-        ({}, "cuda", False, "dense"),
-        ({"norm": "group"}, "cpu", False, "dense"),
+        ({}, 129, "cpu", False, "skip_empty"),
+        ({}, 65, "cpu", False, "dense"),
+        ({}, 129, "cpu", True, "dense"),
+        ({}, 129, "cuda", False, "dense"),
+        ({"norm": "group"}, 129, "cpu", False, "dense"),
     ],
 )
-def test_auto_skips_on_cpus_where_it_can(config, device, compiled, engine):
+def test_auto_skips_on_cpus_where_it_can_and_pays(config, size_vx, device, compiled, engine):
     network = make(**config).network
-    assert resolve_engine("auto", network, device=torch.device(device), compiled=compiled) == engine
+    where = {"size_vx": size_vx, "device": torch.device(device), "compiled": compiled}
+    assert resolve_engine("auto", network, **where) == engine
 
 
 def test_group_norm_is_refused_by_name_and_dense_by_auto(cubes):
@@ -105,7 +107,7 @@ def test_group_norm_is_refused_by_name_and_dense_by_auto(cubes):
 )
 def test_engines_that_cannot_run_are_refused(engine, device, compiled, words):
     with pytest.raises(EncoderError, match=words):
-        resolve_engine(engine, make().network, device=device, compiled=compiled)
+        resolve_engine(engine, make().network, size_vx=129, device=device, compiled=compiled)
 
 
 def test_without_openvino_the_extra_is_named(cubes, monkeypatch):
