@@ -11,7 +11,7 @@ from segclr.model.skip.window import Window
 
 __all__ = ["RowConvolution"]
 
-_CHUNK_BYTES = 1 << 21
+_CHUNK_BYTES = 1 << 22
 _MIN_CHUNK = 1024
 """Gathered rows should stay in the cache, but weights of many channels should not be read for a few rows."""
 
@@ -58,4 +58,4 @@ class RowConvolution:
         if self._relu:
             out.relu_()
         if self._scale is not None and self._shift is not None:
-            out.mul_(self._scale).add_(self._shift)
+            torch.addcmul(self._shift, out, self._scale, out=out)

@@ -49,4 +49,4 @@ class RowsSeen:
     def __getitem__(self, outputs: slice) -> torch.Tensor:
         """Rows that some outputs see, flat [m * k]."""
         voxels = self._firsts[outputs, None] + self._offsets
-        return self._table[voxels.flatten()]
+        return torch.index_select(self._table, 0, voxels.flatten())

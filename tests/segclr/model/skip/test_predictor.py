@@ -172,6 +172,6 @@ def test_little_is_computed_of_a_little_occupied_cube(legacy):
     predict = SkipEmptyPredictor(legacy, size_vx=33, dtype=torch.float32)
     predict(textured(mask[None]))
     n_active = [store.n_active for store in predict._layers.stores]
-    assert n_active[0] == 4**3  # outputs of the 7^3 kernel of stride 2, seen in words of 2^3 voxels
+    assert n_active[0] == 3 * 3 * 4  # outputs of the 7^3 kernel of stride 2; along x a word is two voxels
     assert n_active[1] <= 3**3
     assert n_active[2] <= 5**3
