@@ -7,7 +7,7 @@ from segclr.config.encoder import STEM_STRIDES, EncoderConfig, Stem
 from segclr.config.load import load_config
 from segclr.config.results import AggregateConfig, EmbedConfig, EvaluateConfig, LabelConfig
 from segclr.config.run import RunConfig
-from segclr.config.section import Metric, Precision, decisive, digest
+from segclr.config.section import Engine, Metric, Precision, decisive, digest
 from segclr.config.tissue import TissueConfig
 from segclr.config.training import AugmentConfig, DataConfig, DistillConfig, MonitorConfig, TrainConfig
 from segclr.config.volume import CubeConfig, NodeConfig, PairConfig, SkeletonConfig, VolumeConfig
@@ -23,6 +23,7 @@ __all__ = [
     "DistillConfig",
     "EmbedConfig",
     "EncoderConfig",
+    "Engine",
     "EvaluateConfig",
     "LabelConfig",
     "Metric",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segclr.config.section import FREE, Metric, NotNegative, Precision, Section
+from segclr.config.section import FREE, Engine, Metric, NotNegative, Precision, Section
 
 __all__ = ["AggregateConfig", "EmbedConfig", "EvaluateConfig", "LabelConfig"]
 
@@ -26,6 +26,15 @@ class EmbedConfig(Section):
     precision: Precision = Field("float32", description="auto: bfloat16 where the device has it in hardware")
     device: Annotated[str, FREE] = Field(
         "auto", pattern=r"^(auto|cpu|(cuda|mps)(:\d+)?)$", description="auto, cpu, cuda, cuda:0, mps"
+    )
+    engine: Engine = Field(
+        "auto",
+        description="dense: PyTorch on whole cubes; skip_empty: only where a cube can differ from an empty "
+        "one, the same to rounding; openvino: whole cubes, CPU, extra of that name; auto: skip_empty on CPUs "
+        "for cubes of 96 voxels or more where the network allows it, else dense",
+    )
+    compile: bool = Field(
+        default=False, description="engine dense: compiled by PyTorch, which needs a C++ compiler"
     )
     n_shards: int = Field(4, ge=1, description="files the embeddings are compacted to, by segment id")
 

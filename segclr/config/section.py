@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from segclr import files
 
-__all__ = ["FREE", "Section", "decisive", "digest"]
+__all__ = ["FREE", "Engine", "Section", "decisive", "digest"]
 
 Triple = tuple[int, int, int]
 Positive = Annotated[float, Field(gt=0)]
@@ -18,6 +18,7 @@ Edge = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive, Positive]
 Point = tuple[float, float, float]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
+Engine = Literal["auto", "dense", "skip_empty", "openvino"]
 Metric = Literal["euclidean", "path"]
 Range = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]

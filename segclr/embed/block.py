@@ -85,7 +85,12 @@ def embed_nodes(
     )
     for rows, cubes in batches:
         encoded = encoder.embed_tensor(
-            cubes, batch_size=batch_size, device=device, precision=config.precision
+            cubes,
+            batch_size=batch_size,
+            device=device,
+            precision=config.precision,
+            engine=config.engine,
+            compiled=config.compile,
         )
         vectors[rows] = encoded.cpu().numpy()
     return vectors

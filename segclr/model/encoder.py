@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from segclr import files
 from segclr._version import __version__
-from segclr.config import EncoderConfig, Precision, digest
+from segclr.config import EncoderConfig, Engine, Precision, digest
 from segclr.errors import EncoderError
 from segclr.geometry import VoxelSize
+from segclr.model.engine import PredictorCache
 from segclr.model.folder import CONFIG_FILE, FORMAT, WEIGHTS_FILE
-from segclr.model.inference import encode
+from segclr.model.inference import predict
 from segclr.model.network import EncoderNetwork, build_network
 from segclr.model.precision import resolve_device, resolve_precision
 from segclr.model.weights import weights_sha256, weights_to_bytes
@@ -41,6 +42,7 @@ class Encoder:
     voxel_size_nm: VoxelSize
     size_vx: int
     training: Mapping[str, Any] = field(default_factory=dict)
+    _predictors: PredictorCache = field(default_factory=PredictorCache, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Inference is all an encoder does: its norms use stored statistics, its config is the network's."""
@@ -69,14 +71,17 @@ class Encoder:
         batch_size: int = 64,
         device: str = "auto",
         precision: Precision = "float32",
+        engine: Engine = "auto",
+        compiled: bool = False,
     ) -> NDArray[np.float32]:
         """Embed masked cubes, uint8 [n, z, y, x] with 0 as background -> float32 [n, embedding_dim].
 
-        Rows keep their order. ``precision="auto"`` takes bfloat16 where the hardware has it.
+        Rows keep their order. ``precision="auto"`` takes bfloat16 where the hardware has it. ``engine`` is
+        how it is computed (``EmbedConfig.engine``, docs/speed.md): all give the same but for rounding.
 
         Raises:
-            EncoderError: cubes of another edge or kind than the encoder's, a device or precision that is
-                not there, a batch of one that does not fit into memory, or an embedding that is not finite.
+            EncoderError: cubes of another edge or kind than the encoder's, a device, precision or engine that
+                is not there, a batch of one that does not fit into memory, or embeddings that are not finite.
         """
         cubes = np.asarray(cubes)
         where = resolve_device(device)
@@ -84,7 +89,14 @@ class Encoder:
         if len(cubes) == 0:
             return np.zeros((0, self.config.embedding_dim), np.float32)
         tensor = _as_tensor(cubes)
-        embeddings = self.embed_tensor(tensor, batch_size=batch_size, device=where, precision=precision)
+        embeddings = self.embed_tensor(
+            tensor,
+            batch_size=batch_size,
+            device=where,
+            precision=precision,
+            engine=engine,
+            compiled=compiled,
+        )
         return np.asarray(embeddings.cpu().numpy(), dtype=np.float32)
 
     def embed_tensor(
@@ -94,6 +106,8 @@ class Encoder:
         batch_size: int,
         device: torch.device,
         precision: Precision = "float32",
+        engine: Engine = "auto",
+        compiled: bool = False,
     ) -> torch.Tensor:
         """Like ``embed`` for a uint8 tensor [n, z, y, x] on any device -> float32 [n, d] on ``device``."""
         self._check(tuple(cubes.shape), str(cubes.dtype).removeprefix("torch."))
@@ -104,7 +118,10 @@ class Encoder:
         self.network.to(device)
         if len(cubes) == 0:
             return torch.zeros((0, self.config.embedding_dim), device=device)
-        return encode(self.network, cubes, batch_size=batch_size, device=device, dtype=dtype)
+        predictor = self._predictors.get(
+            self.network, engine=engine, size_vx=self.size_vx, device=device, dtype=dtype, compiled=compiled
+        )
+        return predict(predictor, cubes, batch_size=batch_size, device=device)
 
     def save(self, url: str) -> None:
         """Write ``model.safetensors`` and, once that is whole, ``config.json`` into the folder ``url``."""

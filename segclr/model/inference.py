@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
 import torch
 
 from segclr.errors import EncoderError
+from segclr.model.predictor import DensePredictor, Network, Predictor
 
-__all__ = ["encode", "is_out_of_memory"]
-
-Network = Callable[[torch.Tensor], torch.Tensor]
+__all__ = ["encode", "is_out_of_memory", "predict"]
 
 
 def encode(
@@ -19,8 +17,21 @@ def encode(
 ) -> torch.Tensor:
     """Embed uint8 cubes [n, z, y, x] with a network that lies on ``device`` -> float32 [n, d] there.
 
-    The cubes may lie on another device: each batch is moved as uint8 and divided by 255 after it. Where a
-    batch does not fit into memory it is halved, for all that follow too, with one warning.
+    The cubes may lie on another device: each batch is moved as uint8 and divided by 255 after it.
+
+    Raises:
+        EncoderError: not even one cube fits into memory, or an embedding is not finite.
+    """
+    predictor = DensePredictor(network, device=device, dtype=dtype)
+    return predict(predictor, cubes, batch_size=batch_size, device=device)
+
+
+def predict(
+    predictor: Predictor, cubes: torch.Tensor, *, batch_size: int, device: torch.device
+) -> torch.Tensor:
+    """Embed uint8 cubes [n, z, y, x] from any device, batch by batch -> float32 [n, d] on ``device``.
+
+    Where a batch does not fit into memory it is halved, for all that follow too, with one warning.
 
     Raises:
         EncoderError: not even one cube fits into memory, or an embedding is not finite.
@@ -31,7 +42,7 @@ def encode(
     while start < len(cubes):
         batch = cubes[start : start + batch_size]
         try:
-            parts.append(_forward(network, batch, device=device, dtype=dtype))
+            parts.append(predictor(batch.to(device, non_blocking=True)))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -56,15 +67,6 @@ def encode(
         )
         raise EncoderError(msg)
     return embeddings
-
-
-def _forward(
-    network: Network, batch: torch.Tensor, *, device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
-    use_autocast = dtype != torch.float32
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=use_autocast):
-        grey = batch.to(device, non_blocking=True).unsqueeze(1).float() / 255
-        return network(grey.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["CentredInput", "n_input_channels"]
+__all__ = ["CONTRAST", "CentredInput", "n_input_channels"]
 
-_CONTRAST = 4.0
+CONTRAST = 4.0
 """Grey within a cell spreads by about 0.1 around its mean; times 4 it is of the mask's order."""
 
 
@@ -23,7 +23,7 @@ class CentredInput(nn.Module):
         mask = (cubes > 0).to(cubes.dtype)
         n_inside = mask.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
         mean = cubes.sum(dim=(2, 3, 4), keepdim=True) / n_inside
-        channels = torch.cat([(cubes - mean) * mask * _CONTRAST, mask], dim=1)
+        channels = torch.cat([(cubes - mean) * mask * CONTRAST, mask], dim=1)
         return channels.contiguous(memory_format=torch.channels_last_3d)
 
 

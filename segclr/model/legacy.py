@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LegacyResNet3d", "SameConv3d", "same_padding"]
+__all__ = ["POOL", "POOL_STRIDE", "LegacyBlock", "LegacyResNet3d", "SameConv3d", "same_padding"]
 
 _STAGE_CHANNELS = (64, 128, 256, 512)
-_POOL, _POOL_STRIDE = 3, 2
+POOL, POOL_STRIDE = 3, 2
 
 
 def same_padding(size: int, *, kernel: int, stride: int) -> tuple[int, int]:
@@ -52,10 +52,11 @@ class SameConv3d(nn.Conv3d):
         return super().forward(_pad(x, kernel=kernel, stride=stride, value=0.0))
 
 
-class _LegacyBlock(nn.Module):
+class LegacyBlock(nn.Module):
     """Two 3^3 convolutions, each followed by ReLU and norm, beside a shortcut."""
 
     def __init__(self, n_in: int, channels: int, *, stride: int, has_shortcut: bool) -> None:
+        """Map ``n_in`` channels to ``channels``; without a shortcut's convolution it is the input itself."""
         super().__init__()
         self.conv_0 = SameConv3d(n_in, channels, kernel=3, stride=stride)
         self.bn_0 = nn.BatchNorm3d(channels)
@@ -67,6 +68,7 @@ class _LegacyBlock(nn.Module):
             self.shortcut = nn.Sequential(convolution, nn.BatchNorm3d(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, n_in, z, y, x] -> [n, channels, z / stride, y / stride, x / stride], rounded up."""
         main = self.bn_0(torch.relu(self.conv_0(x)))
         main = self.bn_1(torch.relu(self.conv_1(main)))
         return torch.relu(main + self.shortcut(x))
@@ -85,15 +87,13 @@ class LegacyResNet3d(nn.Module):
         stages: list[nn.Module] = []
         n_in = _STAGE_CHANNELS[0]
         for stage, channels in enumerate(_STAGE_CHANNELS):
-            first = _LegacyBlock(n_in, channels, stride=1 if stage == 0 else 2, has_shortcut=True)
-            stages.append(
-                nn.Sequential(first, _LegacyBlock(channels, channels, stride=1, has_shortcut=False))
-            )
+            first = LegacyBlock(n_in, channels, stride=1 if stage == 0 else 2, has_shortcut=True)
+            stages.append(nn.Sequential(first, LegacyBlock(channels, channels, stride=1, has_shortcut=False)))
             n_in = channels
         self.stages = nn.Sequential(*stages)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Cubes [n, 1, z, y, x], grey 0 to 1 -> features [n, 512]."""
-        x = _pad(self.stem_bn(self.stem(x)), kernel=_POOL, stride=_POOL_STRIDE, value=-torch.inf)
-        features: torch.Tensor = self.stages(F.max_pool3d(x, _POOL, stride=_POOL_STRIDE))
+        x = _pad(self.stem_bn(self.stem(x)), kernel=POOL, stride=POOL_STRIDE, value=-torch.inf)
+        features: torch.Tensor = self.stages(F.max_pool3d(x, POOL, stride=POOL_STRIDE))
         return features.float().mean(dim=(2, 3, 4))

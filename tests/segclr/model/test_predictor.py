@@ -1,0 +1,53 @@
+"""The dense predictor: compiled the same, and eager where nothing compiles."""
+
+import pytest
+import torch
+
+from segclr.config import EncoderConfig
+from segclr.model.network import build_network
+from segclr.model.predictor import DensePredictor
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network():
+    config = EncoderConfig(depth=10, width=0.125, stem="medium", stages=1, heads="light")
+    return build_network(config, seed=0).eval()
+
+
+@pytest.fixture
+def cubes():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (3, 5, 5, 5), dtype=torch.uint8, generator=generator)
+
+
+def test_compiled_is_the_same_and_a_smaller_last_batch_is_filled_up(network, cubes, monkeypatch):
+    seen = []
+
+    def compiled(program, **_options):
+        def run(x):
+            seen.append(len(x))
+            return program(x)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    predict = DensePredictor(network, device=CPU, dtype=torch.float32, compiled=True)
+    want = DensePredictor(network, device=CPU, dtype=torch.float32)(cubes)
+    assert torch.allclose(predict(cubes), want, rtol=1e-5, atol=1e-7)
+    assert torch.allclose(predict(cubes[:2]), want[:2], rtol=1e-5, atol=1e-7)
+    assert seen == [3, 3]
+
+
+def test_without_a_compiler_it_goes_on_with_one_warning(network, cubes, monkeypatch):
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("/bin/false",))
+    predict = DensePredictor(network, device=CPU, dtype=torch.float32, compiled=True)
+    want = DensePredictor(network, device=CPU, dtype=torch.float32)(cubes)
+    with pytest.warns(UserWarning, match=r"torch.compile does not work here") as caught:
+        got = predict(cubes)
+    assert len(caught) == 1
+    assert torch.equal(got, want)
+    assert torch.equal(predict(cubes), want)
