@@ -223,6 +223,7 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message="The `srun` command is available")  # one process
             # the first process alone keeps the history
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
             # Lightning 2.6 calls what torch 2.13 deprecates
