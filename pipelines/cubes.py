@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import LOST_NODES, lost_parts
 from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
@@ -22,7 +23,7 @@ from segclr.data.pairs import PairTable
 from segclr.store.cubes import create_cube_store, open_cube_store
 from segclr.store.parquet import read_columns, write_columns
 
-__all__ = ["cubes_stage", "node_rows", "pair_rows"]
+__all__ = ["cubes_stage", "lost_rows", "node_rows", "pair_rows"]
 
 BLANK = "blank_cubes"
 INDEX = "cubes_index.parquet"
@@ -38,7 +39,8 @@ def cubes_stage(run: Run) -> Stage:
     }
     _write_index(run)
     blocks = np.unique(read_columns(run.path(INDEX), ["block"])["block"].astype(str)).tolist()
-    return Stage("cubes", blocks, functools.partial(_cut, run), inputs)
+    work, without = (functools.partial(f, run) for f in (_cut, _cut_without))
+    return Stage("cubes", blocks, work, inputs, without=without)
 
 
 def _write_index(run: Run) -> None:
@@ -90,9 +92,26 @@ def _cut(run: Run, part: str) -> Outcome:
     return Outcome(names, rows=len(cubes), counts=counts)
 
 
+def _cut_without(run: Run, part: str) -> Outcome:
+    """What stands in for a block that is set aside: blank cubes, which no pair is drawn to."""
+    index = read_columns(run.path(INDEX))
+    here = index["block"].astype(str) == part
+    store = open_cube_store(run.path(STORE))
+    blank = np.zeros((np.count_nonzero(here), *(store.size_vx,) * 3), dtype=np.uint8)
+    written = store.write(int(index["row"][here][0]), blank)
+    names = tuple(u.removeprefix(f"{run.url}/") for u in written)
+    counts = {"voxels_within_segments": 0, BLANK: len(blank), LOST_NODES: len(blank)}
+    return Outcome(names, rows=len(blank), counts=counts)
+
+
+def lost_rows(run: Run, blocks: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which rows of the index hold no cube, since their block was set aside, bool [n]."""
+    return np.isin(blocks.astype(str), [part.part for part in lost_parts(run.url, "cubes")])
+
+
 def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs with the cube store's row of each pair's two nodes, int64 [n] each."""
-    index = read_columns(run.path(INDEX), ["row", "segment_id", "node_id"])
+    """The pairs that have both cubes, with the cube store's row of each pair's two nodes, int64 [n] each."""
+    index = read_columns(run.path(INDEX), ["row", "block", "segment_id", "node_id"])
     pairs = PairTable.from_columns(read_columns(run.path("pairs.parquet")))
     order = np.lexsort((index["node_id"], index["segment_id"]))
     key = np.array(
@@ -104,4 +123,6 @@ def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]
         wanted = np.empty(len(pairs), dtype=key.dtype)
         wanted["segment"], wanted["node"] = pairs.segment_ids, side
         rows.append(index["row"][order][np.searchsorted(key, wanted)])
-    return pairs, rows[0], rows[1]
+    lost = index["row"][lost_rows(run, index["block"])]
+    whole = np.flatnonzero(~(np.isin(rows[0], lost) | np.isin(rows[1], lost)))
+    return pairs.take(whole), rows[0][whole], rows[1][whole]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import bridged_parents, is_lost, lost_outcome
 from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import EmbeddingSet, Run, missing_chunks
@@ -36,7 +37,8 @@ def embed_stage(run: Run, which: EmbeddingSet) -> Stage:
     nodes = read_nodes(run)
     _, segmentation = run.open_volumes()
     parts = np.unique(block_names(run, nodes, segmentation)).tolist()
-    return Stage(which.stage("embed"), parts, functools.partial(_embed, run, which), inputs)
+    work, without = (functools.partial(f, run, which) for f in (_embed, _embed_without))
+    return Stage(which.stage("embed"), parts, work, inputs, without=without)
 
 
 @functools.lru_cache(maxsize=2)
@@ -70,6 +72,15 @@ def _embed(run: Run, which: EmbeddingSet, part: str) -> Outcome:
     return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
+def _embed_without(run: Run, which: EmbeddingSet, part: str) -> Outcome:
+    """What stands in for a part that is set aside: the list of its nodes."""
+    nodes = read_nodes(run)
+    segmentation = run.open_volumes()[1]
+    here = nodes.take(np.flatnonzero(block_names(run, nodes, segmentation) == part))
+    files.remove(run.path(which.folder(f"parts/{part}.parquet")))
+    return lost_outcome(run, which.stage("embed"), part, here)
+
+
 def compact_stage(run: Run, which: EmbeddingSet) -> Stage:
     """One part for each shard."""
     n_shards = run.config.embed.n_shards
@@ -87,20 +98,37 @@ def _compact(run: Run, which: EmbeddingSet, part: str) -> Outcome:
         pieces.append({k: v[mine] for k, v in columns.items()})
     merged = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
     order = np.lexsort((merged["node_id"], merged["segment_id"]))
+    columns = {k: v[order] for k, v in merged.items()}
+    columns["parent"] = _parents_left(run, which, part, columns["parent"])
     name = which.folder(f"embeddings/{part}.parquet")
-    write_columns(run.path(name), {k: v[order] for k, v in merged.items()})
+    write_columns(run.path(name), columns)
     return Outcome((name,), rows=len(order))
 
 
+def _parents_left(run: Run, which: EmbeddingSet, part: str, parents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Parents of a shard's rows, none of them a lost node."""
+    if not files.exists(run.path("lost", which.stage("embed"))):
+        return parents
+    nodes = read_nodes(run)
+    mine = shard_of(nodes.segment_ids, n_shards=run.config.embed.n_shards) == int(part.split("-")[1])
+    here = nodes.take(np.flatnonzero(mine))
+    lost = is_lost(run, here.segment_ids, here.node_ids, stages=(which.stage("embed"),))
+    return bridged_parents(here, lost) if lost.any() else parents
+
+
 def check_complete(run: Run, which: EmbeddingSet) -> int:
-    """Check that every node has exactly one embedding; answers how many there are.
+    """Check that every node has exactly one embedding, or is listed as lost; answers how many have one.
 
     Raises:
         DataError: nodes are missing or doubled; the message counts them.
     """
     nodes = read_nodes(run)
     table = open_embeddings(run.path(which.folder("embeddings"))).read_all()
-    wanted, found = (_keys(t.segment_ids, t.node_ids) for t in (nodes, table))
+    kept = ~is_lost(run, nodes.segment_ids, nodes.node_ids, stages=(which.stage("embed"),))
+    wanted, found = (
+        _keys(nodes.segment_ids[kept], nodes.node_ids[kept]),
+        _keys(table.segment_ids, table.node_ids),
+    )
     if wanted != found:
         missing, surplus = len(set(wanted) - set(found)), len(found) - len(set(found))
         msg = (

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import is_lost, lost_outcome
 from pipelines.nodes import block_names, read_nodes
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
+from segclr import files
 from segclr.config import digest
 from segclr.data.cube_features import cube_features
 from segclr.data.cubes import cut_cubes
@@ -31,7 +33,8 @@ def features_stage(run: Run) -> Stage:
     nodes = read_nodes(run)
     _, segmentation = run.open_volumes()
     parts = np.unique(block_names(run, nodes, segmentation)).tolist()
-    return Stage("features", parts, functools.partial(_measure, run), inputs)
+    work, without = (functools.partial(f, run) for f in (_measure, _measure_without))
+    return Stage("features", parts, work, inputs, without=without)
 
 
 def _measure(run: Run, part: str) -> Outcome:
@@ -51,7 +54,17 @@ def _measure(run: Run, part: str) -> Outcome:
     return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
+def _measure_without(run: Run, part: str) -> Outcome:
+    """What stands in for a part that is set aside: the list of its nodes."""
+    nodes = read_nodes(run)
+    here = nodes.take(np.flatnonzero(block_names(run, nodes, run.open_volumes()[1]) == part))
+    files.remove(run.path(f"features/{part}.parquet"))
+    return lost_outcome(run, "features", part, here)
+
+
 def read_features(run: Run) -> NDArray[np.float32]:
-    """Features of all nodes, sorted by (segment_id, node_id), float32 [n, 10]."""
+    """Features of all nodes that no stage lost, sorted by (segment_id, node_id), float32 [n, 10]."""
     columns = read_folder(run.path("features"))
-    return columns["features"][np.lexsort((columns["node_id"], columns["segment_id"]))]
+    order = np.lexsort((columns["node_id"], columns["segment_id"]))
+    kept = ~is_lost(run, columns["segment_id"], columns["node_id"])
+    return columns["features"][order[kept[order]]]
