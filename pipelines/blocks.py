@@ -17,7 +17,7 @@ from pipelines.cluster import Executor, Executors
 from pipelines.lost import LostPart, forget_later, is_used, lost_parts
 from pipelines.progress import Progress, console
 from pipelines.records import Outcome, commit, fail, forget_failure, is_done, note_total, read_record
-from pipelines.retry import ErrorKind, delay_s, error_kind, most_attempts
+from pipelines.retry import ErrorKind, deaths_allowed, delay_s, error_kind, most_attempts
 from pipelines.run import Run
 from pipelines.waiting import Waiting
 from segclr.errors import StageFailedError
@@ -130,6 +130,7 @@ class _Handout:
         waiting, running = Waiting(missing), 0
         tries: dict[str, dict[ErrorKind, int]] = {}
         failed: dict[str, BaseException] = {}
+        deaths = done_now = 0
         for part in missing:
             forget_failure(self.run.url, self.stage.name, part)
         with Progress(self.stage.name, total=self.total, found=self.total - len(missing)) as progress:
@@ -148,11 +149,13 @@ class _Handout:
                 running -= 1
                 if not isinstance(result, BaseException):
                     progress.advance(rows=result)
+                    done_now += 1
                     continue
                 kind = error_kind(result)
                 count = tries.setdefault(part, {})
                 count[kind] = count.get(kind, 0) + 1
-                if count[kind] < most_attempts(kind, self.run.config.cluster):
+                deaths += kind is ErrorKind.lost
+                if count[kind] < self._allowed(kind, deaths - count.get(ErrorKind.lost, 0), done_now):
                     progress.retry(f"{part}: {result}")
                     waiting.add(part, after_s=delay_s(part, sum(count.values()), self.run.config.cluster))
                 elif kind.stops:
@@ -162,6 +165,12 @@ class _Handout:
                     if not self._stand_in(part, result):
                         failed[part] = result
         return failed
+
+    def _allowed(self, kind: ErrorKind, deaths: int, done: int) -> int:
+        config = self.run.config.cluster
+        if kind is ErrorKind.lost:
+            return deaths_allowed(config, deaths=deaths, done=done)
+        return most_attempts(kind, config)
 
     def _stop(self, part: str, kind: ErrorKind, error: BaseException) -> None:
         """Every other part would meet the same."""
@@ -191,7 +200,7 @@ class _Handout:
 def _check_lost(run: Run, stage: Stage, lost: Sequence[LostPart]) -> None:
     """Refuse to go on without too much of a stage."""
     allowed = min(run.config.cluster.max_failed_parts, len(stage.parts) - 1)
-    if len(lost) > allowed:
+    if lost and len(lost) > allowed:
         shown = "; ".join(str(part) for part in lost[:3])
         more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
         msg = (

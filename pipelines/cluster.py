@@ -22,6 +22,9 @@ __all__ = ["Executor", "Executors", "Job", "SerialExecutor", "interrupts_held"]
 
 Job = Callable[[str], int]
 
+_LOST_S = 30.0
+"""A local worker that is away for so long is replaced; until then its nanny starts it again."""
+
 
 class Executor(Protocol):
     """Takes jobs and gives back what is done, in any order."""
@@ -105,6 +108,7 @@ def _open(config: ClusterConfig) -> Iterator[Executor]:
         yield SerialExecutor()
         return
     import dask
+    import distributed  # noqa: F401  brings its settings: within the block below they would go with it
 
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
@@ -165,12 +169,14 @@ def _local_workers(config: ClusterConfig) -> Iterator[DaskExecutor]:
     from distributed import Client, LocalCluster
 
     from pipelines.dask_executor import DaskExecutor, resources
+    from pipelines.top_up import TopUp
 
+    n_workers = config.gpus or config.workers
     with contextlib.ExitStack() as stack:
         with interrupts_held():
             cluster = stack.enter_context(
                 LocalCluster(
-                    n_workers=config.gpus or config.workers,
+                    n_workers=0,  # a worker that is killed while it starts must not end the run
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
@@ -181,7 +187,10 @@ def _local_workers(config: ClusterConfig) -> Iterator[DaskExecutor]:
                 )
             )
             client = stack.enter_context(Client(cluster, set_as_default=False))
-        yield DaskExecutor(client, config)
+            cluster.scale(n_workers)
+        yield DaskExecutor(
+            client, config, TopUp(cluster, lambda: cluster.scale(n_workers), lost_s=_LOST_S, queued=False)
+        )
 
 
 @contextlib.contextmanager

@@ -1,23 +1,22 @@
 """Workers as jobs of SLURM, LSF or PBS, through dask-jobqueue (extra ``slurm``), which is imported only here.
 
-dask-jobqueue asks for jobs once and does not replace one that is lost (dask-jobqueue#611): whoever looks at
-the workers tops them up.
+dask-jobqueue asks for jobs once and does not replace one that is lost (dask-jobqueue#611): ``TopUp`` does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from pipelines.cluster import interrupts_held
-from pipelines.dask_executor import DaskExecutor, Worker
+from pipelines.dask_executor import DaskExecutor
+from pipelines.top_up import TopUp
 from segclr.config import ClusterConfig
 from segclr.errors import ConfigError
 
-__all__ = ["TopUp", "job_options", "job_workers"]
+__all__ = ["job_options", "job_workers"]
 
 _LOST_S = 8.0
 """A job whose workers are away for so long is lost; a worker that is started again by its nanny is not."""
@@ -92,7 +91,9 @@ def job_workers(config: ClusterConfig) -> Iterator[DaskExecutor]:
         except (OSError, RuntimeError) as error:
             msg = f"the batch system refuses the job: {error}. The job script was:\n{cluster.job_script()}"
             raise ConfigError(msg) from error
-        yield DaskExecutor(client, config, TopUp(cluster, n_jobs))
+        yield DaskExecutor(
+            client, config, TopUp(cluster, lambda: cluster.scale(jobs=n_jobs), lost_s=_LOST_S, queued=True)
+        )
 
 
 def _cluster_class(kind: str) -> Any:
@@ -118,32 +119,3 @@ def _tls(config: ClusterConfig) -> dict[str, Any]:
         msg = "cluster.jobs.tls needs the package cryptography"
         raise ConfigError(msg) from error
     return {"security": security, "protocol": "tls://", "shared_temp_directory": config.jobs.tls_directory}
-
-
-class TopUp:
-    """Asks for a new job for each that had workers and has none any more.
-
-    Args:
-        cluster: of dask-jobqueue.
-        n_jobs: that are wanted.
-    """
-
-    def __init__(self, cluster: Any, n_jobs: int) -> None:
-        """No job was seen yet."""
-        self._cluster, self._n_jobs = cluster, n_jobs
-        self._last_seen: dict[str, float] = {}
-
-    def __call__(self, workers: list[Worker]) -> None:
-        """Look at the workers that are there."""
-        now = time.monotonic()
-        wanted = [str(name) for name in self._cluster.worker_spec]
-        for worker in workers:
-            for job in wanted:
-                if worker.name == job or worker.name.startswith(f"{job}-"):
-                    self._last_seen[job] = now
-        lost = [job for job in wanted if now - self._last_seen.get(job, now) > _LOST_S]
-        for job in lost:
-            del self._last_seen[job]
-            self._cluster.worker_spec.pop(job)
-        if lost:
-            self._cluster.scale(jobs=self._n_jobs)

@@ -164,6 +164,7 @@ def forget_later(run_url: str, stage: str) -> None:
     later = _later(stage)
     for name in later:
         files.remove(files.join(run_url, "records", name))
+        files.remove(files.join(run_url, "lost", name))
     if "train" in later:
         files.remove(files.join(run_url, "training"))
 

@@ -3,7 +3,7 @@
 | kind | examples | what follows |
 |---|---|---|
 | transient | no answer, a deadline, an error of the system | tried again, ``cluster.retries`` times |
-| lost | its worker died: killed, out of memory, crashed | tried again, ``cluster.worker_deaths`` times |
+| lost | its worker died: killed, out of memory, crashed | tried again, see ``deaths_allowed`` |
 | full | no space on a disk | tried again, then the run stops: every other part would fail as well |
 | corrupt | content that fails its checksum | tried again once, then set aside |
 | wrong | data that contradict what they should be, a file that is absent | set aside at once |
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 from enum import StrEnum
 
 from segclr.config import ClusterConfig
@@ -27,7 +28,10 @@ from segclr.errors import (
     MissingDataError,
 )
 
-__all__ = ["ErrorKind", "delay_s", "error_kind", "most_attempts"]
+__all__ = ["ErrorKind", "deaths_allowed", "delay_s", "error_kind", "most_attempts"]
+
+_UNLUCKY = 1e-3
+"""Chance at which deaths of workers are laid to the part."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -84,6 +88,24 @@ def most_attempts(kind: ErrorKind, config: ClusterConfig) -> int:
     if kind is ErrorKind.lost:
         return config.worker_deaths
     return 2 if kind is ErrorKind.corrupt else 1
+
+
+def deaths_allowed(config: ClusterConfig, *, deaths: int, done: int) -> int:
+    """How often a part's worker may die before the part is to blame.
+
+    Where workers also die of other parts (preempted, killed), a part must die so often that chance would do
+    it to one in a thousand, so that none is set aside for being unlucky. At most ten times the configured
+    number, and that number where no other part was ever done: then something is wrong with all of them.
+
+    Args:
+        config: has ``worker_deaths``.
+        deaths: of workers on the other parts of the stage.
+        done: other parts that were done in the meantime.
+    """
+    if not deaths or not done:
+        return config.worker_deaths
+    by_chance = math.ceil(math.log(_UNLUCKY) / math.log(deaths / (deaths + done)))
+    return min(max(config.worker_deaths, by_chance), 10 * config.worker_deaths)
 
 
 def delay_s(part: str, attempt: int, config: ClusterConfig) -> float:

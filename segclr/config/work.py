@@ -38,7 +38,9 @@ class ClusterConfig(Section):
     retry_first_s: float = Field(1.0, ge=0, description="s before the second attempt; doubles with each")
     retry_most_s: float = Field(60.0, ge=0, description="s before an attempt, at most")
     worker_deaths: int = Field(
-        5, ge=1, description="workers that may die of one part before it is set aside; others' share no blame"
+        5,
+        ge=1,
+        description="workers that may die of one part before it is set aside; more where others' do, too",
     )
     max_failed_parts: int = Field(
         16,

@@ -10,7 +10,8 @@ import yaml
 
 from pipelines.array import Share
 from pipelines.cli_options import read_config, read_share
-from pipelines.jobqueue import TopUp, _cluster_class, job_options
+from pipelines.jobqueue import _cluster_class, job_options
+from pipelines.top_up import TopUp
 from segclr.config import ClusterConfig, JobConfig
 from segclr.errors import ConfigError
 from tests.pipelines.conftest import segclr
@@ -110,7 +111,8 @@ def test_a_job_asks_for_what_the_file_says(kind):
 
 
 def test_directives_can_be_skipped_and_gpus_make_one_worker_each():
-    assert "--mem" not in job_script("slurm", skip_directives=["--mem"])
+    assert "#SBATCH --mem=2G" in job_script("slurm")
+    assert "#SBATCH --mem" not in job_script("slurm", skip_directives=["--mem"])
     config = ClusterConfig(kind="slurm", gpus=4)
     assert job_options(config)["processes"] == 4
     assert "GPU=1" in job_options(config)["worker_extra_args"]
@@ -130,7 +132,8 @@ def test_a_job_that_was_never_seen_is_left_waiting_in_the_queue():
         def scale(self, jobs):
             raise AssertionError(jobs)
 
-    TopUp(Cluster(), 1)([])
+    cluster = Cluster()
+    TopUp(cluster, lambda: cluster.scale(1), lost_s=-1, queued=True)([])
 
 
 def test_the_kubernetes_job_parses_and_its_command_is_accepted(config_file):

@@ -49,6 +49,12 @@ def start(tmp_path: Path, *more: str, n_parts: int = 12, part_s: float = 0.2, **
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=TOP, start_new_session=True)
 
 
+def finished(process: subprocess.Popen) -> tuple[int, str]:
+    """Status and standard error of a process, at its end."""
+    _, told = process.communicate(timeout=60)
+    return process.returncode, told
+
+
 def recorded(folder: Path) -> list[str]:
     return sorted(p.stem for p in (folder / "records" / "slow").glob("*.json"))
 
@@ -139,9 +145,10 @@ def test_a_full_disk_ends_the_run_with_one_message_and_the_rerun_completes(tmp_p
     run, full = make_run(tmp_path, **QUICK), OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(StageFailedError, match="the disk is full"):
         do(run, failing(tmp_path, 4, ("part-002",), full, without=partial(stand_in, str(tmp_path))))
-    assert recorded(tmp_path) == names(2)
+    assert "part-002" not in recorded(tmp_path)
     assert list(lost_parts(run.url)) == []
-    assert do(run, failing(tmp_path, 4, (), full)).n_done == 2
+    assert do(run, failing(tmp_path, 4, (), full)).n_done >= 1
+    assert recorded(tmp_path) == names(4)
 
 
 def write_much(folder: str, part: str) -> Outcome:
@@ -241,20 +248,20 @@ def test_a_second_run_on_one_folder_is_refused_and_an_array_is_not(tmp_path):
 
 
 def test_of_two_runs_started_at_once_one_does_all_and_the_other_says_so(tmp_path):
-    first = start(tmp_path, kind="none")
+    first = start(tmp_path, kind="none", part_s=1.5)
     wait_until(lambda: recorded(tmp_path / "run"), "the first has begun")
-    second = start(tmp_path, kind="none")
-    assert second.wait(timeout=60) == 1
-    assert "another process works on" in second.stderr.read()
-    assert first.wait(timeout=60) == 0
+    status, told = finished(start(tmp_path, kind="none"))
+    assert status == 1
+    assert "another process works on" in told
+    assert finished(first)[0] == 0
     assert attempts(tmp_path / "run") == dict.fromkeys(names(12), 1)
 
 
 def test_processes_without_a_lock_between_them_do_no_harm(tmp_path):
     """As on an object store: two shares that overlap entirely."""
     both = [start(tmp_path, "--part", "0", "--of", "2", kind="none", wait_s=2) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in both] == [75, 75]
-    assert start(tmp_path, kind="none").wait(timeout=60) == 0
+    assert [finished(process)[0] for process in both] == [75, 75]
+    assert finished(start(tmp_path, kind="none"))[0] == 0
     assert recorded(tmp_path / "run") == names(12)
     assert all((tmp_path / "run" / "out" / p).read_text() == p for p in names(12))
 
@@ -267,6 +274,10 @@ def test_a_folder_that_cannot_be_written_is_told_and_odd_names_are_no_fault(tmp_
     loop.symlink_to(loop)
     with pytest.raises((OSError, StageFailedError)):
         do(make_run(loop, **QUICK), stage_of(loop, 2, 0))
+
+
+def test_a_stage_without_parts_is_done(tmp_path):
+    assert do(make_run(tmp_path), stage_of(tmp_path, 0, 0)).n_done == 0
 
 
 def test_parts_of_another_configuration_are_refused(tmp_path):
@@ -282,14 +293,13 @@ def test_a_signal_of_a_batch_system_ends_with_75_and_the_rerun_does_what_is_miss
     process = start(tmp_path, n_parts=30, kind=kind, memory_gb=1)
     wait_until(lambda: recorded(tmp_path / "run") or process.poll() is not None, "some parts are done")
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 75, told
+    status, told = finished(process)
+    assert status == 75, told
     assert f"stopped: {number.name}" in told
     assert "Traceback" not in told
     done = recorded(tmp_path / "run")
     assert 0 < len(done) < 30
-    again = start(tmp_path, n_parts=30, part_s=0, kind="none")
-    assert again.wait(timeout=60) == 0
+    assert finished(start(tmp_path, n_parts=30, part_s=0, kind="none"))[0] == 0
     tried = attempts(tmp_path / "run")
     assert all(tried[part] == 1 for part in done)
 
@@ -300,8 +310,8 @@ def test_a_main_process_killed_at_random_times_ends_with_the_same_files(tmp_path
         wait_until((tmp_path / "run" / "attempts").exists, "it works")
         time.sleep(pause)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert start(tmp_path, kind="none", part_s=0).wait(timeout=60) == 0
+        finished(process)
+    assert finished(start(tmp_path, kind="none", part_s=0))[0] == 0
     do(make_run(tmp_path / "other"), stage_of(tmp_path / "other", 12, 0))
     ours, theirs = (
         {p.name: p.read_bytes() for p in (tmp_path / folder).rglob("*") if p.parent.name in ("out", "slow")}

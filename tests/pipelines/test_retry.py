@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.retry import ErrorKind, delay_s, error_kind, most_attempts
+from pipelines.retry import ErrorKind, deaths_allowed, delay_s, error_kind, most_attempts
 from segclr.config import ClusterConfig
 from segclr.errors import (
     AccessDeniedError,
@@ -48,6 +48,17 @@ def test_the_kinds_have_the_attempts_that_the_rules_give_them():
     config = ClusterConfig(retries=3, worker_deaths=7)
     wanted = {"transient": 4, "full": 4, "lost": 7, "corrupt": 2, "wrong": 1, "denied": 1, "refused": 1}
     assert {kind.value: most_attempts(kind, config) for kind in ErrorKind} == wanted
+
+
+def test_deaths_are_laid_to_a_part_that_chance_would_hardly_hit_so_often():
+    config = ClusterConfig(worker_deaths=3)
+    assert deaths_allowed(config, deaths=0, done=100) == 3
+    assert deaths_allowed(config, deaths=9, done=0) == 3  # all of them die: no use in trying on
+    assert deaths_allowed(config, deaths=50, done=50) == 10  # 2**-10 < 0.001 < 2**-9
+    assert deaths_allowed(config, deaths=1000, done=1) == 30
+    for deaths, done in ((1, 9), (30, 70), (60, 40)):
+        n = deaths_allowed(config, deaths=deaths, done=done)
+        assert n == 3 or (deaths / (deaths + done)) ** n <= 1e-3 < (deaths / (deaths + done)) ** (n - 1)
 
 
 @given(st.text(max_size=8), st.integers(1, 10_000), st.floats(0, 10), st.floats(0, 100))
