@@ -11,7 +11,6 @@ import yaml
 from pipelines.array import Share
 from pipelines.cli_options import read_config, read_share
 from pipelines.jobqueue import _cluster_class, job_options
-from pipelines.top_up import TopUp
 from segclr.config import ClusterConfig, JobConfig
 from segclr.errors import ConfigError
 from tests.pipelines.conftest import segclr
@@ -123,17 +122,6 @@ def test_schedulers_listen_on_loopback_unless_told_otherwise():
     told = job_options(ClusterConfig(kind="slurm", jobs=JobConfig(interface="ib0")))
     assert told["interface"] == "ib0"
     assert told["scheduler_options"] == {"dashboard_address": "127.0.0.1:0"}
-
-
-def test_a_job_that_was_never_seen_is_left_waiting_in_the_queue():
-    class Cluster:
-        worker_spec = {"segclr-0": {}}  # noqa: RUF012
-
-        def scale(self, jobs):
-            raise AssertionError(jobs)
-
-    cluster = Cluster()
-    TopUp(cluster, lambda: cluster.scale(1), lost_s=-1, queued=True)([])
 
 
 def test_the_kubernetes_job_parses_and_its_command_is_accepted(config_file):
