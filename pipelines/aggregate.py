@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.blocks import Stage
+from pipelines.lost import is_lost
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import EmbeddingSet, Run
 from segclr.aggregate.pool import aggregate
@@ -56,6 +57,8 @@ def _aggregate(run: Run, which: EmbeddingSet, part: str) -> Outcome:
 
 
 def read_aggregated(run: Run, which: EmbeddingSet, *, metric: Metric, radius_um: float) -> EmbeddingTable:
-    """All rows of one setting; radius 0 is the embeddings themselves."""
+    """The nodes of one setting that no stage lost; radius 0 is the embeddings themselves."""
     folder = aggregated_folder(metric, radius_um) if radius_um > 0 else "embeddings"
-    return open_embeddings(run.path(which.folder(folder))).read_all()
+    table = open_embeddings(run.path(which.folder(folder))).read_all()
+    lost = is_lost(run, table.segment_ids, table.node_ids)
+    return table.take(~lost) if lost.any() else table

@@ -1,22 +1,26 @@
 """The block runner: does the parts of a stage that are not done, each at least once, and counts what failed.
 
-At most a few parts a worker are handed out at a time, so that a stage of a million parts costs no more
-memory than one of ten. A part that fails is tried again; then it is set aside with its error and the rest
-goes on. Since every part writes whole files with the same bytes each time and its record last, a run may
-be killed at any moment and started again.
+One part a worker is handed out at a time, so that a stage of a million parts costs no more memory than one
+of ten. A part that fails is tried again after a while (``retry.py``); then it is set aside with its error
+and the rest goes on. Where a stage can do without it, something stands in for it and the run goes on too.
+Since every part writes whole files with the same bytes each time and its record last, a run may be killed at
+any moment and started again.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipelines.cluster import Executors
+from pipelines.array_wait import wait_for_others
+from pipelines.cluster import Executor, Executors
+from pipelines.lost import LostPart, forget_later, is_used, lost_parts
 from pipelines.progress import Progress, console
-from pipelines.records import Outcome, commit, fail, is_done
+from pipelines.records import Outcome, commit, fail, forget_failure, is_done, note_total, read_record
+from pipelines.retry import ErrorKind, deaths_allowed, delay_s, error_kind, most_attempts
 from pipelines.run import Run
-from segclr.errors import AccessDeniedError, ConfigError, DataError, StageFailedError
+from pipelines.waiting import Waiting
+from segclr.errors import StageFailedError
 
 __all__ = ["Stage", "Summary", "run_stage"]
 
@@ -33,6 +37,8 @@ class Stage:
         work: does one part; a picklable pure function of the part's name that writes whole files.
         inputs: digests of what the work depends on, by name.
         alone: the work wants this process with all its cores, or is too small to send to a worker.
+        without: writes what stands in for a part that is set aside, and counts ``lost_nodes``; None where
+            later stages cannot do without any part.
     """
 
     name: str
@@ -40,15 +46,17 @@ class Stage:
     work: Work
     inputs: Mapping[str, str]
     alone: bool = False
+    without: Work | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a stage: parts done now, and parts found done."""
+    """What became of a stage: parts done now, parts found done, and parts the run goes on without."""
 
     stage: str
     n_done: int
     n_found: int
+    lost: tuple[LostPart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,56 +67,148 @@ class _Job:
     stage: Stage
 
     def __call__(self, part: str) -> int:
+        url, name, inputs = self.run_url, self.stage.name, self.stage.inputs
+        before = read_record(url, name, part)
+        if before is not None and before.failed is None and is_done(url, name, part, inputs=inputs):
+            return before.rows  # another process on this folder was quicker
         outcome = self.stage.work(part)
-        commit(self.run_url, self.stage.name, part, outcome, inputs=self.stage.inputs)
+        if before is not None and before.failed is not None:
+            forget_later(url, name)
+        commit(url, name, part, outcome, inputs=inputs)
         return outcome.rows
 
 
 def run_stage(run: Run, stage: Stage, executors: Executors) -> Summary:
-    """Do what is missing of a stage.
+    """Do what is missing of a stage: of this process's share, and wait for the shares of others.
 
     Raises:
         RunMismatchError: parts found were made from other inputs.
         AccessDeniedError: a server refuses; the stage stops at once.
-        StageFailedError: parts failed for good; all others are done.
+        StageFailedError: parts failed for good and the run cannot go on without them; all others are done.
+        UnfinishedError: the parts of other processes did not come in time.
     """
-    missing = [p for p in stage.parts if not is_done(run.url, stage.name, p, inputs=stage.inputs)]
-    n_found = len(stage.parts) - len(missing)
-    if not missing:
+    note_total(run.url, stage.name, len(stage.parts))
+    mine = executors.share.mine(stage.parts)
+    missing = [part for part in mine if not _is_final(run, stage, part)]
+    n_found = len(mine) - len(missing)
+    if missing:
+        executor = executors.alone() if stage.alone else executors.cluster()
+        failed = _Handout(run, stage, executor, total=len(mine)).work_on(missing)
+        if failed:
+            raise StageFailedError(_describe(stage, failed)) from next(iter(failed.values()))
+    elif mine:
         console().print(f"{stage.name}: all {n_found} parts found done", markup=False)
-        return Summary(stage.name, 0, n_found)
-    executor = executors.alone() if stage.alone else executors.cluster()
-    job = _Job(run.url, Stage(stage.name, (), stage.work, stage.inputs))
-    failed: dict[str, BaseException] = {}
-    attempts = dict.fromkeys(missing, 0)
-    waiting, running = deque(missing), 0
-    with Progress(stage.name, total=len(stage.parts), found=n_found) as progress:
-        while waiting or running:
-            while waiting and running < executor.window:
-                executor.submit(job, waiting.popleft())
-                running += 1
-            part, result = executor.next_done()
-            running -= 1
-            if not isinstance(result, BaseException):
-                progress.advance(rows=result)
-                continue
-            if isinstance(result, AccessDeniedError):
-                raise result  # every other part would be refused as well
-            attempts[part] += 1
-            if attempts[part] <= run.config.cluster.retries and _worth_retrying(result):
-                waiting.append(part)
-                continue
-            fail(run.url, stage.name, part, result)
-            failed[part] = result
-            progress.fail()
-    if failed:
-        raise StageFailedError(_describe(stage, failed)) from next(iter(failed.values()))
-    return Summary(stage.name, len(missing), n_found)
+    if not executors.share.is_whole:
+        wait_for_others(run, stage.name, stage.parts, inputs=stage.inputs)
+    lost = tuple(lost_parts(run.url, stage.name)) if stage.without is not None else ()
+    _check_lost(run, stage, lost)
+    return Summary(stage.name, len(missing), n_found, lost)
 
 
-def _worth_retrying(error: BaseException) -> bool:
-    """Wrong data and wrong settings stay wrong; a lost worker or a failed read may not."""
-    return not isinstance(error, (DataError, ConfigError))
+def _is_final(run: Run, stage: Stage, part: str) -> bool:
+    """Whether a part is left as it is; one that was set aside is tried again unless others build on that."""
+    if not is_done(run.url, stage.name, part, inputs=stage.inputs):
+        return False
+    record = read_record(run.url, stage.name, part)
+    if record is None or record.failed is None:
+        return True
+    return is_used(run.url, stage.name) and not run.config.cluster.retry_lost
+
+
+@dataclass
+class _Handout:
+    """The parts of a stage on their way to workers and back."""
+
+    run: Run
+    stage: Stage
+    executor: Executor
+    total: int
+
+    def work_on(self, missing: Sequence[str]) -> dict[str, BaseException]:
+        """Do the parts; answers those that failed for good, with nothing to stand in for them."""
+        job = _Job(self.run.url, replace(self.stage, parts=(), without=None))
+        waiting, running = Waiting(missing), 0
+        tries: dict[str, dict[ErrorKind, int]] = {}
+        failed: dict[str, BaseException] = {}
+        deaths = done_now = 0
+        for part in missing:
+            forget_failure(self.run.url, self.stage.name, part)
+        with Progress(self.stage.name, total=self.total, found=self.total - len(missing)) as progress:
+            while waiting or running:
+                while waiting.ready() and self.executor.room() > 0:
+                    self.executor.submit(job, waiting.pop())
+                    running += 1
+                if not running:
+                    waiting.pause()
+                    continue
+                done = self.executor.next_done()
+                if done is None:
+                    progress.refresh()
+                    continue
+                part, result = done
+                running -= 1
+                if not isinstance(result, BaseException):
+                    progress.advance(rows=result)
+                    done_now += 1
+                    continue
+                kind = error_kind(result)
+                count = tries.setdefault(part, {})
+                count[kind] = count.get(kind, 0) + 1
+                deaths += kind is ErrorKind.lost
+                if count[kind] < self._allowed(kind, deaths - count.get(ErrorKind.lost, 0), done_now):
+                    progress.retry(f"{part}: {result}")
+                    waiting.add(part, after_s=delay_s(part, sum(count.values()), self.run.config.cluster))
+                elif kind.stops:
+                    self._stop(part, kind, result)
+                else:
+                    progress.fail()
+                    if not self._stand_in(part, result):
+                        failed[part] = result
+        return failed
+
+    def _allowed(self, kind: ErrorKind, deaths: int, done: int) -> int:
+        config = self.run.config.cluster
+        if kind is ErrorKind.lost:
+            return deaths_allowed(config, deaths=deaths, done=done)
+        return most_attempts(kind, config)
+
+    def _stop(self, part: str, kind: ErrorKind, error: BaseException) -> None:
+        """Every other part would meet the same."""
+        if kind is ErrorKind.full:
+            msg = (
+                f"{self.stage.name} {part}: the disk is full ({error}). What was finished is kept; make "
+                "space, and the same command goes on"
+            )
+            raise StageFailedError(msg) from error
+        raise error
+
+    def _stand_in(self, part: str, error: BaseException) -> bool:
+        """Set a part aside; answers whether something stands in for it."""
+        url, name = self.run.url, self.stage.name
+        try:
+            if self.stage.without is not None:
+                outcome = self.stage.without(part)
+                commit(url, name, part, outcome, inputs=self.stage.inputs, failed=error)
+                return True
+            fail(url, name, part, error)
+        except OSError as worse:
+            msg = f"{name} {part} failed ({error}), and that cannot be noted: {worse}"
+            raise StageFailedError(msg) from worse
+        return False
+
+
+def _check_lost(run: Run, stage: Stage, lost: Sequence[LostPart]) -> None:
+    """Refuse to go on without too much of a stage."""
+    allowed = min(run.config.cluster.max_failed_parts, len(stage.parts) - 1)
+    if lost and len(lost) > allowed:
+        shown = "; ".join(str(part) for part in lost[:3])
+        more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
+        msg = (
+            f"{len(lost)} of {len(stage.parts)} parts of {stage.name} failed, the rest is done; a run goes "
+            f"on without {allowed} at most (cluster.max_failed_parts); the same command tries them again: "
+            f"{shown}{more}"
+        )
+        raise StageFailedError(msg)
 
 
 def _describe(stage: Stage, failed: Mapping[str, BaseException]) -> str:
@@ -116,7 +216,8 @@ def _describe(stage: Stage, failed: Mapping[str, BaseException]) -> str:
         return f"{stage.name} failed: {next(iter(failed.values()))}"
     shown = "; ".join(f"{part}: {error}" for part, error in list(failed.items())[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-    again = "; the same command tries them again" if any(map(_worth_retrying, failed.values())) else ""
+    may_pass = any(error_kind(e) is not ErrorKind.wrong for e in failed.values())
+    again = "; the same command tries them again" if may_pass else ""
     return (
         f"{len(failed)} of {len(stage.parts)} parts of {stage.name} failed, the rest is done{again}: "
         f"{shown}{more}"

@@ -12,7 +12,9 @@ import typer
 
 from pipelines.cli_classify import classify_app
 from pipelines.cli_encoder import export, import_weights
-from pipelines.cli_options import Cluster, Config, Set, read_config
+from pipelines.cli_inspect import status, validate
+from pipelines.cli_options import Cluster, Config, Of, Part, Set, read_config, read_share
+from pipelines.signals import STATUS_UNFINISHED, stops_heard
 
 if TYPE_CHECKING:
     from segclr.config import RunConfig
@@ -26,7 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="SegCLR: from an EM volume and a draft segmentation to embeddings of every place on every cell.\n\n"
-    "Exit status: 0 done, 1 data or job failure, 2 wrong usage or configuration. "
+    "Exit status: 0 done, 1 data or job failure, 2 wrong usage or configuration, 75 stopped by a signal of a "
+    "batch system or waiting in vain: the same command goes on. "
     "With --debug anywhere, an error shows its traceback.\n\n"
     "Example: segclr demo --out runs/demo",
 )
@@ -61,10 +64,12 @@ def _root(
 
 
 def _stage_command(name: str, summary: str, example: str) -> Callable[..., None]:
-    def command(config: Config, set_: Set = None, cluster: Cluster = None) -> None:
+    def command(
+        config: Config, set_: Set = None, cluster: Cluster = None, part: Part = None, of: Of = None
+    ) -> None:
         from pipelines.workflow import run_one
 
-        run_one(read_config(config, set_, cluster), name)
+        run_one(read_config(config, set_, cluster), name, read_share(part, of))
 
     command.__doc__ = f"{summary}\n\nExample: segclr {name} --config {example}"
     return command
@@ -90,6 +95,8 @@ def run(
     config: Annotated[str, typer.Argument(help="YAML configuration of the run (path or URL).")],
     set_: Set = None,
     cluster: Cluster = None,
+    part: Part = None,
+    of: Of = None,
 ) -> None:
     """Run all stages of a configuration.
 
@@ -97,7 +104,7 @@ def run(
 
     Example: segclr run configs/fib25.yaml --set train.steps=400
     """
-    _whole(read_config(config, set_, cluster))
+    _whole(read_config(config, set_, cluster), part, of)
 
 
 @app.command()
@@ -178,16 +185,28 @@ def plan(
     Console(width=max(console.width, 120)).print(table)
 
 
-def _whole(config: RunConfig) -> None:
+def _whole(config: RunConfig, part: int | None = None, of: int | None = None) -> None:
     from pipelines.workflow import run_all
+    from segclr.errors import LostNodesError
 
-    done = run_all(config)
+    share = read_share(part, of)
+    try:
+        run_all(config, share)
+    except LostNodesError:
+        _print_scores(config)
+        raise
+    if share.part == 0:
+        _print_scores(config)
 
+
+def _print_scores(config: RunConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from pipelines.report import score_table
+    from pipelines.run import open_run
 
+    done = open_run(config)
     header, rows = score_table(done)
     table = Table(*header, title=f"{config.name}: held-out cells, macro F1 or share retrieved")
     for row in rows:
@@ -200,39 +219,8 @@ app.command()(export)
 app.command("import-weights")(import_weights)
 
 
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (path or URL).")]
-
-
-@app.command()
-def status(run: RunFolder) -> None:
-    """Count what a run has done and what failed.
-
-    Example: segclr status runs/demo
-    """
-    from pipelines.inspect import run_status
-
-    for line in run_status(run):
-        typer.echo(line)
-
-
-@app.command()
-def validate(run: RunFolder) -> None:
-    """Check a run's files against its records.
-
-    Sizes and checksums of all files, and that every node is embedded exactly once.
-
-    Example: segclr validate runs/demo
-    """
-    from pipelines.inspect import run_faults
-    from segclr.errors import DataError
-
-    faults = run_faults(run)
-    for line in faults:
-        typer.echo(line)
-    if faults:
-        msg = f"{len(faults)} faults in {run}"
-        raise DataError(msg)
-    typer.echo("all promises hold")
+app.command()(status)
+app.command()(validate)
 
 
 def main() -> None:
@@ -241,22 +229,36 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    try:
-        app(arguments)
-    except SystemExit as end:
-        if end.code != _INTERRUPTED:
-            raise
-        typer.echo("segclr: stopped; the same command goes on from here", err=True)
-        sys.exit(1)
-    except Exception as error:
-        if debug:
-            raise
-        from segclr.errors import ConfigError, SegclrError
+    with stops_heard() as heard:
+        try:
+            app(arguments)
+        except SystemExit as end:
+            if end.code != _INTERRUPTED:
+                raise
+            why = f" by {heard[0].name}" if heard else ""
+            typer.echo(f"segclr: stopped{why}; the same command goes on from here", err=True)
+            sys.exit(STATUS_UNFINISHED if heard else 1)
+        except Exception as error:
+            if debug:
+                raise
+            typer.echo(f"segclr: error: {_one_line(error)}", err=True)
+            sys.exit(_status(error))
 
-        known = isinstance(error, SegclrError)
-        text = " ".join(str(error).split()) if known else f"{type(error).__name__}: {error} (--debug: where)"
-        typer.echo(f"segclr: error: {text}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+def _one_line(error: Exception) -> str:
+    from segclr.errors import SegclrError
+
+    if isinstance(error, SegclrError):
+        return " ".join(str(error).split())
+    return f"{type(error).__name__}: {error} (--debug: where)"
+
+
+def _status(error: Exception) -> int:
+    from segclr.errors import ConfigError, UnfinishedError
+
+    if isinstance(error, UnfinishedError):
+        return STATUS_UNFINISHED
+    return 2 if isinstance(error, ConfigError) else 1
 
 
 _INTERRUPTED = 130

@@ -2,37 +2,75 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 if TYPE_CHECKING:
+    from pipelines.array import Share
     from segclr.config import RunConfig
 
-__all__ = ["Cluster", "ClusterKind", "Config", "Set", "read_config"]
-
-
-class ClusterKind(StrEnum):
-    """Values of --cluster."""
-
-    none = "none"
-    local = "local"
-    scheduler = "scheduler"
-
+__all__ = ["Cluster", "Config", "Of", "Part", "Set", "read_config", "read_share"]
 
 Config = Annotated[str, typer.Option("--config", "-c", help="YAML configuration of the run (path or URL).")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: section.key=value. May be repeated.")
 ]
 Cluster = Annotated[
-    ClusterKind | None, typer.Option("--cluster", help="Where to work; none: serially in this process.")
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Where to work: none (serially in this process), local, slurm, lsf, pbs, scheduler, or a YAML "
+        "file of the section cluster, such as configs/clusters/slurm.yaml.",
+    ),
 ]
+Part = Annotated[
+    int | None, typer.Option("--part", help="Do the i-th share of the parts, from 0: for arrays of jobs.")
+]
+Of = Annotated[int | None, typer.Option("--of", help="How many shares there are, with --part.")]
 
 
-def read_config(config: str, overrides: list[str] | None, cluster: ClusterKind | None) -> RunConfig:
-    """The configuration of a command, its options taken in."""
+def read_config(config: str, overrides: list[str] | None, cluster: str | None) -> RunConfig:
+    """The configuration of a command, its options taken in; --set wins over --cluster.
+
+    Raises:
+        ConfigError: a value is unknown, missing or out of range.
+    """
     from segclr.config import load_config
 
-    more = [f"cluster.kind={cluster.value}"] if cluster is not None else []
-    return load_config(config, [*(overrides or []), *more])
+    return load_config(config, [*_cluster_overrides(cluster), *(overrides or [])])
+
+
+def _cluster_overrides(cluster: str | None) -> list[str]:
+    """Overrides that a kind or a file of the section asks for."""
+    from segclr.config import ClusterConfig
+    from segclr.config.load import load_tree
+    from segclr.errors import ConfigError
+
+    kinds = get_args(ClusterConfig.model_fields["kind"].annotation)
+    if cluster is None:
+        return []
+    if cluster in kinds:
+        return [f"cluster.kind={cluster}"]
+    if not cluster.endswith((".yaml", ".yml")):
+        msg = f"--cluster takes one of {', '.join(kinds)}, or a YAML file; got {cluster!r}"
+        raise ConfigError(msg)
+    return [f"cluster.{key}={json.dumps(value)}" for key, value in load_tree(cluster).items()]
+
+
+def read_share(part: int | None, of: int | None) -> Share:
+    """The share that --part and --of ask for.
+
+    Raises:
+        ConfigError: one stands without the other, or there is no such share.
+    """
+    from pipelines.array import WHOLE, Share
+    from segclr.errors import ConfigError
+
+    if part is None and of is None:
+        return WHOLE
+    if part is None or of is None:
+        msg = "--part and --of go together: --part 3 --of 16"
+        raise ConfigError(msg)
+    return Share(part, of)

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import LOST_NODES, lost_parts
 from pipelines.node_blocks import work_grid
 from pipelines.nodes import node_shards
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
+from segclr import files
 from segclr.config import digest
 from segclr.data.cube_statistics import cube_statistics, summarise_cubes
 from segclr.data.cubes import cut_by_window
@@ -31,7 +33,7 @@ from segclr.store.cubes import create_cube_store, open_cube_store
 from segclr.store.keys import find_keys, keys_of
 from segclr.store.parquet import read_columns, read_folder, write_columns
 
-__all__ = ["cube_summary", "cubes_stage", "pair_rows", "rows_of_nodes", "used_nodes"]
+__all__ = ["cube_summary", "cubes_stage", "lost_rows", "pair_rows", "rows_of_nodes", "used_nodes"]
 
 BLANK = "blank_cubes"
 INDEX = "cubes_index.parquet"
@@ -47,8 +49,13 @@ def cubes_stage(run: Run) -> Stage:
         "cubes": digest(run.config.cubes),
     }
     _write_index(run)
-    parts = [f"block-{block:08d}" for block in sorted(bucket_rows(run.path(INDEX)))]
-    return Stage("cubes", parts, functools.partial(_cut, run), inputs)
+    parts = [_part_name(block) for block in sorted(bucket_rows(run.path(INDEX)))]
+    work, without = (functools.partial(f, run) for f in (_cut, _cut_without))
+    return Stage("cubes", parts, work, inputs, without=without)
+
+
+def _part_name(block: int) -> str:
+    return f"block-{block:08d}"
 
 
 def used_nodes(run: Run, pairs: PairTable) -> NodeTable:
@@ -149,9 +156,28 @@ def cube_summary(run: Run) -> dict[str, float]:
     return summarise_cubes(columns) if columns else {}
 
 
+def _cut_without(run: Run, part: str) -> Outcome:
+    """What stands in for a block that is set aside: blank cubes, which no pair is drawn to."""
+    here = read_bucket(run.path(INDEX), int(part.removeprefix("block-")))
+    store = open_cube_store(run.path(STORE))
+    blank = np.zeros((store.shard_cubes, *(store.size_vx,) * 3), dtype=np.uint8)
+    names = []
+    for first in range(0, len(here["row"]), store.shard_cubes):
+        names += store.write(int(here["row"][first]), blank[: len(here["row"]) - first])
+    files.remove(run.path(f"{STATISTICS}/{part}.parquet"))
+    counts = {"voxels_within_segments": 0, BLANK: len(here["row"]), LOST_NODES: len(here["row"])}
+    return Outcome(tuple(u.removeprefix(f"{run.url}/") for u in names), rows=len(here["row"]), counts=counts)
+
+
+def lost_rows(run: Run, blocks: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which rows of the index hold no cube, since their block was set aside, bool [n]."""
+    lost = {part.part for part in lost_parts(run.url, "cubes")}
+    return np.isin(blocks, [int(name.removeprefix("block-")) for name in sorted(lost)])
+
+
 def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs with the cube store's row of each pair's two nodes, int64 [n] each."""
-    index = read_columns(run.path(INDEX), ["row", "segment_id", "node_id"])
+    """The pairs that have both cubes, with the cube store's row of each pair's two nodes, int64 [n] each."""
+    index = read_columns(run.path(INDEX), ["row", "block", "segment_id", "node_id"])
     pairs = PairTable.from_columns(read_columns(run.path("pairs.parquet")))
     order = np.lexsort((index["node_id"], index["segment_id"]))
     keys = keys_of({k: index[k][order] for k in ("segment_id", "node_id")})
@@ -159,4 +185,7 @@ def pair_rows(run: Run) -> tuple[PairTable, NDArray[np.int64], NDArray[np.int64]
         find_keys(keys, keys_of({"segment_id": pairs.segment_ids, "node_id": side}))
         for side in (pairs.nodes_a, pairs.nodes_b)
     ]
-    return pairs, index["row"][order][at[0]], index["row"][order][at[1]]
+    rows_a, rows_b = (index["row"][order][side] for side in at)
+    lost = index["row"][lost_rows(run, index["block"])]
+    whole = np.flatnonzero(~(np.isin(rows_a, lost) | np.isin(rows_b, lost)))
+    return pairs.take(whole), rows_a[whole], rows_b[whole]

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import bridged_parents, lost_keys, lost_outcome
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import EmbeddingSet, Run, missing_chunks
 from pipelines.work_parts import part_nodes, work_parts
 from segclr import files
 from segclr.config import EmbedConfig, digest
+from segclr.data.nodes import NodeTable
 from segclr.errors import DataError
 from segclr.store.buckets import read_bucket, write_buckets
 from segclr.store.embeddings import open_embeddings, shard_name, shard_of
@@ -75,7 +77,8 @@ def embed_stage(run: Run, which: EmbeddingSet) -> Stage:
     if run.config.embed.batch_size == "auto":
         inputs["batch_size"] = stage_digest(run.url, which.stage("batch-size"))
     work = functools.partial(_embed, run, which, inputs["encoder"])
-    return Stage(which.stage("embed"), work_parts(run), work, inputs)
+    without = functools.partial(_embed_without, run, which)
+    return Stage(which.stage("embed"), work_parts(run), work, inputs, without=without)
 
 
 def _encoder_digest(run: Run, which: EmbeddingSet) -> str:
@@ -113,6 +116,12 @@ def _embed(run: Run, which: EmbeddingSet, encoder_digest: str, part: str) -> Out
     return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
+def _embed_without(run: Run, which: EmbeddingSet, part: str) -> Outcome:
+    """What stands in for a part that is set aside: the list of its nodes."""
+    files.remove(run.path(which.folder(f"parts/{part}.parquet")))
+    return lost_outcome(run, which.stage("embed"), part, part_nodes(run, part))
+
+
 def compact_stage(run: Run, which: EmbeddingSet) -> Stage:
     """One part for each shard."""
     n_shards = run.config.embed.n_shards
@@ -126,13 +135,41 @@ def _compact(run: Run, which: EmbeddingSet, part: str) -> Outcome:
     pieces = [read_bucket(u, shard) for u in files.glob(run.path(which.folder("parts")), "*.parquet")]
     merged = {k: np.concatenate([p.pop(k) for p in pieces]) for k in list(pieces[0])}
     order = np.lexsort((merged["node_id"], merged["segment_id"]))
+    columns = {k: merged.pop(k)[order] for k in list(merged)}
+    columns["parent"] = _parents_left(run, which, shard, columns["parent"])
     name = which.folder(f"embeddings/{part}.parquet")
-    write_columns(run.path(name), {k: merged.pop(k)[order] for k in list(merged)})
+    write_columns(run.path(name), columns)
     return Outcome((name,), rows=len(order))
 
 
+def _parents_left(run: Run, which: EmbeddingSet, shard: int, parents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Parents of a shard's rows, none of them a lost node."""
+    lost = lost_keys(run, (which.stage("embed"),))
+    if not len(lost):
+        return parents
+    n_shards = run.config.embed.n_shards
+    shards = _node_shards_beside(run, shard, n_shards=n_shards)
+    nodes = NodeTable.concatenate(NodeTable.from_columns(read_columns(url)) for url in shards)
+    here = nodes.take(np.flatnonzero(shard_of(nodes.segment_ids, n_shards=n_shards) == shard))
+    here = here.take(np.lexsort((here.node_ids, here.segment_ids)))
+    return bridged_parents(here, np.isin(keys_of(here.columns()), lost))
+
+
+def _node_shards_beside(run: Run, shard: int, *, n_shards: int) -> list[str]:
+    """The shards of nodes that may hold segments of one of ``n_shards`` shards of embeddings.
+
+    A segment's shards are its hash modulo their number, so shards of nodes and of embeddings share segments
+    only where they are equal modulo the greatest common divisor of the two numbers.
+    """
+    nodes = files.glob(run.path("nodes"), "*.parquet")
+    step = math.gcd(len(nodes), n_shards)
+    return nodes[shard % step :: step]
+
+
 def check_complete(run: Run, which: EmbeddingSet) -> int:
-    """Check that every node has exactly one embedding, shard by shard; answers how many there are.
+    """Check, shard by shard, that every node has exactly one embedding or is listed as lost.
+
+    Answers how many embeddings there are.
 
     Raises:
         DataError: nodes are missing or doubled; the message counts them.
@@ -149,16 +186,13 @@ def check_complete(run: Run, which: EmbeddingSet) -> int:
 
 
 def _comparisons(run: Run, which: EmbeddingSet) -> Iterator[Comparison]:
-    """Nodes against embeddings, of a few shards at a time.
-
-    A segment's shards are its hash modulo their number, so shards of nodes and of embeddings share segments
-    only where they are equal modulo the greatest common divisor of the two numbers.
-    """
-    nodes = files.glob(run.path("nodes"), "*.parquet")
+    """Nodes that are not lost against embeddings, of a few shards at a time."""
+    lost = lost_keys(run, (which.stage("embed"),))
     embeddings = open_embeddings(run.path(which.folder("embeddings"))).shards
-    step = math.gcd(len(nodes), len(embeddings))
+    step = math.gcd(len(files.glob(run.path("nodes"), "*.parquet")), len(embeddings))
     for first in range(step):
-        yield compare_keys(_keys(nodes[first::step]), _keys(embeddings[first::step]))
+        wanted = _keys(_node_shards_beside(run, first, n_shards=len(embeddings)))
+        yield compare_keys(wanted[~np.isin(wanted, lost)], _keys(embeddings[first::step]))
 
 
 def _keys(urls: Sequence[str]) -> NDArray[Any]:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import is_lost, lost_outcome
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
 from pipelines.work_parts import part_nodes, work_parts
+from segclr import files
 from segclr.config import digest
 from segclr.data.cube_features import FEATURE_NAMES, cube_features
 from segclr.data.cubes import cut_by_window
@@ -28,7 +30,8 @@ def features_stage(run: Run) -> Stage:
         "nodes": stage_digest(run.url, "gather-nodes"),
         "cubes": digest(run.config.cubes),
     }
-    return Stage("features", work_parts(run), functools.partial(_measure, run), inputs)
+    work, without = (functools.partial(f, run) for f in (_measure, _measure_without))
+    return Stage("features", work_parts(run), work, inputs, without=without)
 
 
 def _measure(run: Run, part: str) -> Outcome:
@@ -53,7 +56,15 @@ def _measure(run: Run, part: str) -> Outcome:
     return Outcome((name,), rows=len(here), counts=missing_chunks(em, segmentation))
 
 
+def _measure_without(run: Run, part: str) -> Outcome:
+    """What stands in for a part that is set aside: the list of its nodes."""
+    files.remove(run.path(f"features/{part}.parquet"))
+    return lost_outcome(run, "features", part, part_nodes(run, part))
+
+
 def read_features(run: Run) -> NDArray[np.float32]:
-    """Features of all nodes, sorted by (segment_id, node_id), float32 [n, 10]."""
+    """Features of all nodes that no stage lost, sorted by (segment_id, node_id), float32 [n, 10]."""
     columns = read_folder(run.path("features"))
-    return columns["features"][np.lexsort((columns["node_id"], columns["segment_id"]))]
+    order = np.lexsort((columns["node_id"], columns["segment_id"]))
+    kept = ~is_lost(run, columns["segment_id"], columns["node_id"])
+    return columns["features"][order[kept[order]]]

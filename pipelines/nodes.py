@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
+from pipelines.lost import LOST_NODES, is_lost
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import Run, missing_chunks
 from pipelines.segment_ids import read_segment_ids
@@ -38,6 +39,7 @@ __all__ = [
     "CABLES",
     "check_nodes",
     "node_shards",
+    "nodes_left",
     "nodes_stage",
     "place_nodes",
     "place_stage",
@@ -126,7 +128,9 @@ def snap_stage(run: Run) -> Stage:
     blocks = sorted({block for url in placed for block in bucket_rows(url)})
     if not blocks:
         raise _nothing_left(run, dropped=0)
-    return Stage("snap-nodes", [f"block-{b:06d}" for b in blocks], functools.partial(_snap, run), inputs)
+    parts = [f"block-{b:06d}" for b in blocks]
+    work, without = (functools.partial(f, run) for f in (_snap, _snap_without))
+    return Stage("snap-nodes", parts, work, inputs, without=without)
 
 
 def _snap(run: Run, part: str) -> Outcome:
@@ -141,6 +145,17 @@ def _snap(run: Run, part: str) -> Outcome:
     counts = {"moved": int(snapped.moved.sum()), "lost": int(snapped.lost.sum())}
     counts |= missing_chunks(segmentation)
     return Outcome((name,), rows=len(nodes), counts=counts)
+
+
+def _snap_without(run: Run, part: str) -> Outcome:
+    """What stands in for a block whose segmentation cannot be read: all its nodes are lost."""
+    columns = _gathered(run, PLACED, int(part.removeprefix("block-")))
+    lost = np.ones(len(columns["segment_id"]), dtype=bool)
+    name = f"{SNAPPED}/{part}.parquet"
+    shards = shard_of(columns["segment_id"], n_shards=run.config.nodes.n_shards)
+    write_buckets(run.path(name), {**columns, "lost": lost}, shards)
+    counts = {"moved": 0, "lost": len(lost), LOST_NODES: len(lost)}
+    return Outcome((name,), rows=len(lost), counts=counts)
 
 
 def _gathered(run: Run, folder: str, bucket: int) -> dict[str, NDArray[Any]]:
@@ -240,3 +255,10 @@ def read_nodes(run: Run) -> NodeTable:
         MissingDataError: the run has no nodes yet.
     """
     return _read(tuple(_urls(run)))
+
+
+def nodes_left(run: Run) -> NodeTable:
+    """All nodes that no later stage lost, sorted by (segment_id, node_id); parents as in ``nodes/``."""
+    nodes = read_nodes(run)
+    lost = is_lost(run, nodes.segment_ids, nodes.node_ids)
+    return nodes.take(np.flatnonzero(~lost)) if lost.any() else nodes

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 __all__ = ["Progress", "console"]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_RETRIES_TOLD = 3
 
 
 def console() -> Console:
@@ -35,7 +36,7 @@ class Progress:
         """Prepare; nothing is shown before ``with``."""
         self._name, self._total, self._unit = name, total, unit
         self._done = self._found = found
-        self._rows = self._failed = 0
+        self._rows = self._failed = self._retried = 0
         self._console = console()
         self._bar: Bar | None = None
         self._begin = self._last = 0.0
@@ -82,10 +83,26 @@ class Progress:
         self._failed += 1
         self._show("")
 
+    def retry(self, why: str) -> None:
+        """Count an attempt that failed and will be repeated; the first few are told."""
+        self._retried += 1
+        if self._retried <= _RETRIES_TOLD:
+            self.say(f"tried again: {' '.join(why.split())}")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show that time passes."""
+        self._show("")
+
+    def _rate(self) -> float:
+        """Done now, each second."""
+        return (self._done - self._found) / max(1e-9, time.monotonic() - self._begin)
+
     def _show(self, note: str) -> None:
         if self._bar is not None:
+            rate = f"{self._rate():.3g} {self._unit}/s " if self._done > self._found else ""
             text = f"{self._failed} failed " if self._failed else ""
-            self._bar.update(self._task, completed=self._done, note=text + note)
+            self._bar.update(self._task, completed=self._done, note=rate + text + note)
         elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             self._line(final=False, note=note)
@@ -99,7 +116,10 @@ class Progress:
         if self._rows:
             facts.append(f"{self._rows} rows")
         if now and not final:
-            facts.append(f"{(self._total - self._done - self._failed) * seconds / now:.0f} s left")
+            facts.append(f"{self._rate():.3g} {self._unit}/s")
+            facts.append(f"{(self._total - self._done - self._failed) / self._rate():.0f} s left")
+        if self._retried:
+            facts.append(f"{self._retried} tried again")
         if self._failed:
             facts.append(f"{self._failed} failed")
         if note:

@@ -20,8 +20,12 @@ __all__ = [
     "broken_files",
     "commit",
     "fail",
+    "failure",
+    "forget_failure",
     "is_done",
+    "note_total",
     "read_record",
+    "read_total",
     "record_url",
     "stage_counts",
     "stage_digest",
@@ -45,12 +49,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """The content of a commit record."""
+    """The content of a commit record.
+
+    Attributes:
+        inputs: digests of what the part was made from.
+        files: size and checksum of each.
+        rows: rows of data in them.
+        counts: what a policy moved, dropped or left out, by name.
+        failed: the error of a part that was set aside; its files only stand in for it.
+    """
 
     inputs: dict[str, str]
     files: dict[str, dict[str, Any]]
     rows: int
     counts: dict[str, int]
+    failed: dict[str, str] | None = None
 
 
 def record_url(run_url: str, stage: str, part: str) -> str:
@@ -62,24 +75,80 @@ def _failure_url(run_url: str, stage: str, part: str) -> str:
     return files.join(run_url, "records", stage, f"{part}.failed")
 
 
-def commit(run_url: str, stage: str, part: str, outcome: Outcome, *, inputs: Mapping[str, str]) -> Record:
-    """Write a part's record, after its files; an earlier failure's note is removed."""
+def commit(
+    run_url: str,
+    stage: str,
+    part: str,
+    outcome: Outcome,
+    *,
+    inputs: Mapping[str, str],
+    failed: BaseException | None = None,
+) -> Record:
+    """Write a part's record, after its files; an earlier failure's note is removed.
+
+    Args:
+        run_url: the run's folder.
+        stage: of the part.
+        part: its name.
+        outcome: what was written, or what stands in for it.
+        inputs: digests of what it was made from.
+        failed: why the part was set aside; absent: it was done.
+    """
+    before = read_record(run_url, stage, part)
     listed = {}
     for name in sorted(outcome.files):
         content = files.read_bytes(files.join(run_url, name))
         listed[name] = {"size": len(content), "sha256": files.sha256(content)}
         files.remove_leftovers(files.join(run_url, name))
-    record = Record(dict(inputs), listed, outcome.rows, dict(outcome.counts))
-    files.write_json(record_url(run_url, stage, part), vars(record))
+    note = None if failed is None else _note(failed)
+    record = Record(dict(inputs), listed, outcome.rows, dict(outcome.counts), note)
+    tree = {name: value for name, value in vars(record).items() if value is not None}
+    files.write_json(record_url(run_url, stage, part), tree)
     files.remove_leftovers(record_url(run_url, stage, part))
-    files.remove(_failure_url(run_url, stage, part))
+    forget_failure(run_url, stage, part)
+    for name in () if before is None else before.files.keys() - listed.keys():
+        files.remove(files.join(run_url, name))
     return record
 
 
 def fail(run_url: str, stage: str, part: str, error: BaseException) -> None:
-    """Note that a part was set aside, and why."""
-    note = {"error": type(error).__name__, "message": str(error)}
-    files.write_json(_failure_url(run_url, stage, part), note)
+    """Note that a part failed for good and that nothing stands in for it."""
+    files.write_json(_failure_url(run_url, stage, part), _note(error))
+
+
+def _note(error: BaseException) -> dict[str, str]:
+    return {"error": type(error).__name__, "message": str(error)}
+
+
+def failure(run_url: str, stage: str, part: str) -> dict[str, str] | None:
+    """The note of a part that failed for good; None where there is none."""
+    try:
+        note = files.read_json(_failure_url(run_url, stage, part))
+    except MissingDataError:
+        return None
+    except CorruptDataError as error:
+        note = _note(error)
+    return {"error": str(note["error"]), "message": str(note["message"])}
+
+
+def forget_failure(run_url: str, stage: str, part: str) -> None:
+    """Remove the note: the part is tried again."""
+    files.remove(_failure_url(run_url, stage, part))
+
+
+def note_total(run_url: str, stage: str, total: int) -> None:
+    """Note how many parts a stage has: for whoever looks at the run from outside."""
+    if read_total(run_url, stage) != total:
+        files.write_json(files.join(run_url, "records", stage, "total"), total)
+
+
+def read_total(run_url: str, stage: str) -> int | None:
+    """How many parts a stage had when it was last begun; None where nothing tells."""
+    try:
+        total = files.read_json(files.join(run_url, "records", stage, "total"))
+    except (MissingDataError, CorruptDataError):
+        return None
+    return total if isinstance(total, int) else None
 
 
 def read_record(run_url: str, stage: str, part: str) -> Record | None:
@@ -92,7 +161,7 @@ def read_record(run_url: str, stage: str, part: str) -> Record | None:
 
 
 def is_done(run_url: str, stage: str, part: str, *, inputs: Mapping[str, str]) -> bool:
-    """Whether a part need not be done again.
+    """Whether a part need not be done again: it was done, or set aside with what stands in for it.
 
     Raises:
         RunMismatchError: the part was made from other inputs; the message names which.

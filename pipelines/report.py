@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.blocks import Stage
 from pipelines.classify import tasks_of
-from pipelines.nodes import read_nodes
+from pipelines.nodes import nodes_left
 from pipelines.pairs import held_out_segments
 from pipelines.records import Outcome, stage_digest
 from pipelines.report_data import collapse_warnings, embedding_section, tissue_section
@@ -36,7 +36,7 @@ def report_stage(run: Run) -> Stage:
 
 
 def _write(run: Run, _part: str) -> Outcome:
-    nodes = read_nodes(run)
+    nodes = nodes_left(run)
     sections = [
         _summary_section(run),
         tissue_section(run, nodes),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipelines.aggregate import read_aggregated
 from pipelines.classify import encoders_of, node_classes, tasks_of
 from pipelines.cubes import cube_summary
-from pipelines.nodes import read_nodes
+from pipelines.nodes import nodes_left
 from pipelines.pairs import held_out_segments
 from pipelines.run import TRAINED, Run
 from segclr.data.cubes import cut_cubes
@@ -161,7 +161,7 @@ def embedding_section(run: Run, nodes: NodeTable) -> Section:
 
 def collapse_warnings(run: Run) -> list[str]:
     """What to say above all else where the trained encoder has collapsed."""
-    rows = _held_out_rows(run, read_nodes(run))
+    rows = _held_out_rows(run, nodes_left(run))
     table = read_aggregated(run, TRAINED, metric="euclidean", radius_um=0)
     what = describe_collapse(table.embeddings[rows], seed=run.config.seed)
     if not what:

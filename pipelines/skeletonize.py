@@ -72,7 +72,8 @@ def census_stage(run: Run) -> Stage:
     """One part for each block."""
     segmentation = run.open_segmentation()
     inputs = {"volume": run.volume_digest(), "block_vx": str(run.config.skeletons.block_vx)}
-    return Stage("census", list(_blocks(run, segmentation)), functools.partial(_count, run), inputs)
+    work, without = (functools.partial(f, run) for f in (_count, _count_without))
+    return Stage("census", list(_blocks(run, segmentation)), work, inputs, without=without)
 
 
 def _count(run: Run, part: str) -> Outcome:
@@ -82,6 +83,13 @@ def _count(run: Run, part: str) -> Outcome:
     write_columns(run.path(name), census.columns())
     counts = {"voxels_in_segments": int(census.n_voxels.sum()), **missing_chunks(segmentation)}
     return Outcome((name,), rows=len(census), counts=counts)
+
+
+def _count_without(run: Run, part: str) -> Outcome:
+    """What stands in for a block that cannot be read: nothing is in it."""
+    name = f"census/{part}.parquet"
+    write_columns(run.path(name), count_voxels(np.zeros((1, 1, 1), dtype=np.uint64)).columns())
+    return Outcome((name,), counts={"voxels_in_segments": 0})
 
 
 def sizes_stage(run: Run) -> Stage:
@@ -125,7 +133,8 @@ def fragments_stage(run: Run) -> Stage:
         "sizes": stage_digest(run.url, "sizes"),
         "skeletons": digest(run.config.skeletons),
     }
-    return Stage("fragments", list(blocks), functools.partial(_trace_in_time, run), inputs)
+    work, without = (functools.partial(f, run) for f in (_trace_in_time, _trace_without))
+    return Stage("fragments", list(blocks), work, inputs, without=without)
 
 
 def _trace_in_time(run: Run, part: str) -> Outcome:
@@ -158,6 +167,15 @@ def _trace(run: Run, part: str) -> Outcome:
         block=block,
         bounds=segmentation.bounds,
     )
+    return _write_fragments(run, part, fragments)
+
+
+def _trace_without(run: Run, part: str) -> Outcome:
+    """What stands in for a block that is set aside: segments end at its faces."""
+    return _write_fragments(run, part, [])
+
+
+def _write_fragments(run: Run, part: str, fragments: list[Fragment]) -> Outcome:
     names = (f"fragments/vertices/{part}.parquet", f"fragments/contacts/{part}.parquet")
     vertices, contacts = vertex_columns(fragments), contact_columns(fragments)
     write_columns(run.path(names[0]), vertices)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.classify import node_classes, tasks_of
-from pipelines.cubes import INDEX
+from pipelines.cubes import INDEX, lost_rows
 from pipelines.labels import labels_digest
 from pipelines.nodes import read_nodes
 from pipelines.pairs import held_out_segments
@@ -58,12 +58,13 @@ def _probe(run: Run) -> Probe:
             "labels.compartments or labels.cell_types, or set it to 0"
         )
         raise ConfigError(msg)
-    index = read_columns(run.path(INDEX), ["row", "segment_id", "node_id"])
+    index = read_columns(run.path(INDEX), ["row", "block", "segment_id", "node_id"])
     nodes = read_nodes(run)
     at = np.searchsorted(nodes.segment_ids, index["segment_id"]) + index["node_id"]
     classes = node_classes(run, task, nodes)[at]
     held_out = np.array(sorted(held_out_segments(run)), dtype=np.uint64)
-    usable = np.flatnonzero(np.isin(index["segment_id"], held_out) & (classes != ""))
+    whole = ~lost_rows(run, index["block"])
+    usable = np.flatnonzero(np.isin(index["segment_id"], held_out) & (classes != "") & whole)
     groups = np.unique(index["segment_id"][usable], return_inverse=True)[1].astype(np.int64)
     chosen = balanced_rows(groups, run.config.monitor.probe_nodes, seed=run.config.seed)
     return Probe(

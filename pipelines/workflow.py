@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from pipelines.array import WHOLE, Share
 from pipelines.blocks import Stage, run_stage
+from pipelines.busy import run_held
 from pipelines.cluster import Executors
 from pipelines.embed import check_complete
 from pipelines.labels import check_labels
+from pipelines.lost import LostPart
+from pipelines.planned import planned_stages
 from pipelines.run import TRAINED, UNTRAINED, Run, open_run
 from segclr.config import RunConfig
-from segclr.errors import ConfigError
+from segclr.errors import ConfigError, LostNodesError
 
 __all__ = ["STAGES", "run_all", "run_distillation", "run_one"]
 
@@ -151,16 +155,21 @@ def _wanted(config: RunConfig) -> list[str]:
     return [name for name in STAGES if name not in skipped]
 
 
-def run_all(config: RunConfig) -> Run:
+def run_all(config: RunConfig, share: Share = WHOLE) -> Run:
     """Do what is missing of every stage; answers the run.
+
+    Args:
+        config: of the run.
+        share: of the parts, in an array of processes.
 
     Raises:
         ConfigError: there is no EM: not every stage can be done.
+        LostNodesError: all is done, without parts that were set aside.
     """
     if config.volume is not None and config.volume.em is None:
         msg = "a whole run needs volume.em; without it: segclr skeletonize, segclr nodes, segclr pairs"
         raise ConfigError(msg)
-    return _run(config, _wanted(config))
+    return _run(config, _wanted(config), share)
 
 
 def run_distillation(config: RunConfig) -> Run:
@@ -168,17 +177,22 @@ def run_distillation(config: RunConfig) -> Run:
 
     Raises:
         ConfigError: the configuration has no teacher.
+        LostNodesError: all is done, without parts that were set aside.
     """
     if config.distill is None:
         msg = "there is no distill section: set distill.teacher to the URL of the encoder to learn from"
         raise ConfigError(msg)
     wanted = _wanted(config)
-    return _run(config, wanted[: wanted.index("train") + 1])
+    return _run(config, wanted[: wanted.index("train") + 1], WHOLE)
 
 
-def run_one(config: RunConfig, command: str) -> Run:
-    """Do what is missing of one command's stages."""
-    return _run(config, [command])
+def run_one(config: RunConfig, command: str, share: Share = WHOLE) -> Run:
+    """Do what is missing of one command's stages.
+
+    Raises:
+        LostNodesError: all is done, without parts that were set aside.
+    """
+    return _run(config, [command], share)
 
 
 def _check_device(config: RunConfig) -> None:
@@ -199,13 +213,30 @@ def _check_skeletons(config: RunConfig, commands: list[str]) -> None:
             raise ConfigError(msg)
 
 
-def _run(config: RunConfig, commands: list[str]) -> Run:
+def _run(config: RunConfig, commands: list[str], share: Share) -> Run:
     _check_skeletons(config, commands)
     _check_device(config)
     run = open_run(config)
     check_labels(run)
-    with Executors(config.cluster) as executors:
+    lost: list[LostPart] = []
+    with run_held(run.url, shared=not share.is_whole), Executors(config.cluster, share) as executors:
         for command in commands:
-            for stage in STAGES[command](run):
-                run_stage(run, stage, executors)
+            for stage in planned_stages(run, command, STAGES[command](run), share):
+                lost += run_stage(run, stage, executors).lost
+    if lost:
+        raise LostNodesError(_tell(run, lost))
     return run
+
+
+def _tell(run: Run, lost: Sequence[LostPart]) -> str:
+    stages = dict.fromkeys(part.stage for part in lost)
+    counts = (
+        f"{stage} {sum(p.stage == stage for p in lost)} parts"
+        f" ({sum(p.n_nodes for p in lost if p.stage == stage)} nodes)"
+        for stage in stages
+    )
+    return (
+        f"done, but without what was set aside: {', '.join(counts)}; first {lost[0].stage} {lost[0]}. "
+        f"`segclr status {run.url}` lists all with their reasons, lost/ the nodes; "
+        "--set cluster.retry_lost=true tries them again"
+    )

@@ -8,8 +8,11 @@ __all__ = [
     "DataError",
     "EncoderError",
     "LabelError",
+    "LostNodesError",
+    "LostWorkerError",
     "MissingDataError",
     "ReadTimeoutError",
+    "RunBusyError",
     "RunMismatchError",
     "ScaleError",
     "SegclrError",
@@ -17,6 +20,7 @@ __all__ = [
     "SkeletonError",
     "StageFailedError",
     "TrainingError",
+    "UnfinishedError",
     "UnreachableError",
     "VolumeError",
 ]
@@ -98,5 +102,21 @@ class RunMismatchError(ConfigError):
     """An output folder was written with another configuration, encoder or input."""
 
 
+class RunBusyError(SegclrError, BlockingIOError):
+    """Another process works on the same run folder."""
+
+
+class LostWorkerError(SegclrError, ConnectionError):
+    """The process that worked on a part died: killed from outside, out of memory, or crashed."""
+
+
 class StageFailedError(SegclrError, RuntimeError):
     """Some parts of a stage failed for good; the summary lists them."""
+
+
+class LostNodesError(StageFailedError):
+    """A run went to its end without the parts that were set aside; what was lost is listed."""
+
+
+class UnfinishedError(SegclrError, InterruptedError):
+    """Nothing is wrong, but work is left: the same command goes on; exit status 75."""

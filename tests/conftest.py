@@ -1,4 +1,8 @@
-"""Real data beside the project (``../shared``); a test that needs it skips where it is absent."""
+"""Real data beside the project (``../shared``); a test that needs it skips where it is absent.
+
+One other skip is allowed: tests/pipelines/test_slurm.py, where Debian's slurm-wlm and munge are not installed
+or the tests do not run as root. ``.ci/run`` installs them; pip cannot.
+"""
 
 from pathlib import Path
 

@@ -4,6 +4,7 @@ Units stand in the keys' names; every default is stated here and nowhere else.
 """
 
 from segclr.config.encoder import STEM_STRIDES, EncoderConfig, Stem
+from segclr.config.jobs import JobConfig
 from segclr.config.load import load_config
 from segclr.config.results import AggregateConfig, EmbedConfig, EvaluateConfig, LabelConfig
 from segclr.config.run import RunConfig
@@ -25,6 +26,7 @@ __all__ = [
     "EncoderConfig",
     "Engine",
     "EvaluateConfig",
+    "JobConfig",
     "LabelConfig",
     "Metric",
     "MonitorConfig",

@@ -11,7 +11,7 @@ from segclr import files
 from segclr.config.run import RunConfig
 from segclr.errors import ConfigError, MissingDataError
 
-__all__ = ["load_config"]
+__all__ = ["load_config", "load_tree"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,12 +30,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_config(url: str, overrides: list[str] | None = None) -> RunConfig:
-    """Read a YAML configuration; ``overrides`` are ``section.key=value`` with the value in YAML.
+def load_tree(url: str) -> dict[str, Any]:
+    """The keys and values of a YAML file.
 
     Raises:
-        ConfigError: there is no such file, it is not YAML, or a key is unknown, missing, given twice or out
-            of range.
+        ConfigError: there is no such file, it is not YAML, or a key is given twice.
     """
     try:
         tree = yaml.load(files.read_bytes(url), Loader=_Loader)
@@ -51,6 +50,17 @@ def load_config(url: str, overrides: list[str] | None = None) -> RunConfig:
     if not isinstance(tree, dict):
         msg = f"{url} must hold keys and values, got {type(tree).__name__}"
         raise ConfigError(msg)
+    return tree
+
+
+def load_config(url: str, overrides: list[str] | None = None) -> RunConfig:
+    """Read a YAML configuration; ``overrides`` are ``section.key=value`` with the value in YAML.
+
+    Raises:
+        ConfigError: there is no such file, it is not YAML, or a key is unknown, missing, given twice or out
+            of range.
+    """
+    tree = load_tree(url)
     for override in overrides or []:
         _override(tree, override)
     try:

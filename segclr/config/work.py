@@ -6,21 +6,53 @@ from typing import Literal
 
 from pydantic import Field
 
+from segclr.config.jobs import JobConfig
 from segclr.config.section import NotNegative, Positive, Section
 
 __all__ = ["ClusterConfig", "PlanConfig", "RateConfig"]
 
 
 class ClusterConfig(Section):
-    """Where the work runs."""
+    """Where the work runs, and what becomes of parts that fail; ``configs/clusters/`` has an example each."""
 
-    kind: Literal["none", "local", "scheduler"] = Field(
-        "local", description="none: in this process, serially"
+    kind: Literal["none", "local", "slurm", "lsf", "pbs", "scheduler"] = Field(
+        "local", description="none: in this process, serially; slurm, lsf and pbs need the extra slurm"
     )
     workers: int = Field(2, ge=1, description="worker processes, one thread each")
     memory_gb: float = Field(3.0, gt=0, description="limit of one worker")
+    gpus: int = Field(
+        0, ge=0, description="GPUs of this machine, or of one job: one worker each; 0: work on CPUs"
+    )
     address: str | None = Field(None, description="of a running scheduler, with kind: scheduler")
+    tls_ca_file: str | None = Field(None, description="with kind: scheduler and a tls:// address")
+    tls_cert_file: str | None = Field(None, description="of this client, with tls_ca_file")
+    tls_key_file: str | None = Field(None, description="of this client, with tls_ca_file")
+    jobs: JobConfig = Field(JobConfig(), description="with kind: slurm, lsf or pbs")
+    wait_s: float = Field(
+        1800.0, gt=0, description="s without any worker, or without others' parts, after which a run ends"
+    )
+    worker_ttl_s: float = Field(
+        60.0, ge=5, description="s of silence after which a worker counts as lost (Dask's own: 300)"
+    )
     retries: int = Field(2, ge=0, description="times a failed part is tried again before it is set aside")
+    retry_first_s: float = Field(1.0, ge=0, description="s before the second attempt; doubles with each")
+    retry_most_s: float = Field(60.0, ge=0, description="s before an attempt, at most")
+    worker_deaths: int = Field(
+        5,
+        ge=1,
+        description="workers that may die of one part before it is set aside; more where others' do, too",
+    )
+    max_failed_parts: int = Field(
+        16,
+        ge=0,
+        description="parts of a stage that may be set aside while the run goes on without them; with more, "
+        "or in a stage that cannot do without, the run ends after the stage",
+    )
+    retry_lost: bool = Field(
+        default=False,
+        description="try parts again that a run went on without; where one succeeds, all later stages are "
+        "made again, the training too",
+    )
     block_time_s: float = Field(3600.0, gt=0, description="s for the skeletons of one block; then it fails")
 
 

@@ -54,6 +54,16 @@ class PairTable:
         """Number of pairs."""
         return len(self.segment_ids)
 
+    def take(self, rows: NDArray[Any]) -> PairTable:
+        """The rows of an index or mask, in its order."""
+        return PairTable(
+            segment_ids=self.segment_ids[rows],
+            nodes_a=self.nodes_a[rows],
+            nodes_b=self.nodes_b[rows],
+            distances_nm=self.distances_nm[rows],
+            held_out=self.held_out[rows],
+        )
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """The columns of ``pairs.parquet``; ``split`` is "train" or "validation"."""
         return {
