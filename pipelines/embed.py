@@ -52,7 +52,7 @@ def _find(run: Run, which: EmbeddingSet, _part: str) -> Outcome:
     if limit_gb is None and device.type == "cpu":
         limit_gb = 0.8 * run.config.cluster.memory_gb
     encoder = _encoder(run.path(which.folder("encoder")), _encoder_digest(run, which))
-    n = find_batch_size(encoder, device=device, precision=config.precision, memory_gb=limit_gb)
+    n = find_batch_size(encoder, config=config, device=device, memory_gb=limit_gb)
     name = which.folder(BATCH_SIZE)
     files.write_json(run.path(name), {"batch_size": n, "device": device.type, "memory_gb": limit_gb})
     return Outcome((name,))

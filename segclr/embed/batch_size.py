@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segclr.config import Precision
+from segclr.config import EmbedConfig
 from segclr.errors import EncoderError
 from segclr.model.inference import is_out_of_memory
 
@@ -30,16 +30,18 @@ _CPU_GB = 2.4  # 80 % of a worker's default limit
 
 
 def find_batch_size(
-    encoder: Encoder, *, device: torch.device, precision: Precision, memory_gb: float | None = None
+    encoder: Encoder, *, config: EmbedConfig, device: torch.device, memory_gb: float | None = None
 ) -> int:
-    """Encode batches of 1, 2, 4 ... empty cubes; answers the last that stays within the limit.
+    """Encode batches of 1, 2, 4 ... cubes; answers the last that stays within the limit.
+
+    The cubes are full: an engine that skips empty space needs the most memory for those.
 
     Memory is the device's most in use, on a CPU this process's: its weights and the block read so far count.
 
     Args:
         encoder: moved to the device.
+        config: precision and engine.
         device: to run on.
-        precision: to run in.
         memory_gb: the limit; absent: 80 % of a GPU's memory, 2.4 GB on a CPU.
 
     Raises:
@@ -50,10 +52,17 @@ def find_batch_size(
     def peak_bytes(n: int) -> float | None:
         _forget_most(device)
         try:
-            cubes = torch.zeros((n, *(encoder.size_vx,) * 3), dtype=torch.uint8, device=device)
+            cubes = torch.full((n, *(encoder.size_vx,) * 3), 128, dtype=torch.uint8, device=device)
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message="a batch of .* does not fit into the memory")
-                encoder.embed_tensor(cubes, batch_size=n, device=device, precision=precision)
+                encoder.embed_tensor(
+                    cubes,
+                    batch_size=n,
+                    device=device,
+                    precision=config.precision,
+                    engine=config.engine,
+                    compiled=config.compile,
+                )
         except UserWarning:
             return None
         except EncoderError as error:

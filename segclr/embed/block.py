@@ -76,9 +76,7 @@ def embed_nodes(
     starts = cube_starts(points, em.voxel_size_nm, size_vx=encoder.size_vx, rounding=kind.rounding)
     batch_size = config.batch_size
     if batch_size == "auto":
-        batch_size = find_batch_size(
-            encoder, device=device, precision=config.precision, memory_gb=config.memory_gb
-        )
+        batch_size = find_batch_size(encoder, config=config, device=device, memory_gb=config.memory_gb)
     windows = _checked(ahead(sweep(em, segmentation, starts, ids, size_vx=encoder.size_vx)), voxels, ids)
     batches = cube_batches(
         windows, starts, ids, kind=kind, size_vx=encoder.size_vx, batch_size=batch_size, device=device
