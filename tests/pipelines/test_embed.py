@@ -14,7 +14,7 @@ from pipelines.work_parts import work_parts
 from segclr import files
 from segclr.config import ClusterConfig, RunConfig
 from segclr.data.cubes import cut_cubes
-from segclr.errors import DataError
+from segclr.errors import DataError, MissingDataError
 from segclr.store.cubes import open_cube_store
 from segclr.store.embeddings import open_embeddings
 from segclr.store.parquet import read_columns, read_folder, write_columns
@@ -90,7 +90,7 @@ def test_lost_doubled_and_foreign_rows_are_counted(finished_run, volumes, tmp_pa
 def test_a_run_without_nodes_by_block_says_what_to_do(run_with):
     run = run_with()
     shutil.rmtree(run.path("nodes-parts", "by-block"))
-    with pytest.raises(DataError, match="run `segclr nodes` first"):
+    with pytest.raises(MissingDataError, match="run `segclr nodes` first"):
         work_parts(run)
 
 
