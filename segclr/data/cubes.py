@@ -23,13 +23,13 @@ __all__ = [
     "DEFAULT_BLOCK_VX",
     "INSIDE",
     "Content",
-    "blank_cubes",
     "block_of_voxels",
     "checked_centers",
     "crop_cubes",
     "cut_by_window",
     "cut_cubes",
     "cut_into",
+    "fill_cube",
     "rows_by_block",
 ]
 
@@ -90,16 +90,19 @@ def cut_cubes(
     check_aligned(em, segmentation)
     voxels = voxels_of_points(centers, em.voxel_size_nm)
     starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx, rounding=rounding)
-    cubes = blank_cubes(len(centers), size_vx=size_vx)
+    cubes = np.empty((len(centers), size_vx, size_vx, size_vx), dtype=np.uint8)
+    is_cut = np.zeros(len(centers), dtype=bool)
     for rows in rows_by_block(voxels, origin=em.bounds.start, block_vx=block_vx):
         hit = np.zeros(len(rows), dtype=bool)
         for window in sweep(em, segmentation, starts[rows], ids[rows], size_vx=size_vx):
             these = rows[window.rows]
             labels = window.block.labels_of(ids[these])
+            is_cut[these] = True
             hit[window.rows] = window.block.label_at(voxels[these]) == labels
             for row, label in zip(these, labels.tolist(), strict=True):
-                cut_into(cubes[row], window.block, starts[row], label, content=content)
+                fill_cube(cubes[row], window.block, starts[row], label, content=content)
         _check_centers(hit, rows, centers, ids, on_outside=on_outside)
+    cubes[~is_cut] = 0
     return cubes
 
 
@@ -138,9 +141,9 @@ def cut_by_window(
         _check_centers(hit, window.rows, centers, ids, on_outside="error")
         for first in range(0, len(window.rows), most):
             rows = window.rows[first : first + most]
-            cubes = blank_cubes(len(rows), size_vx=size_vx)
+            cubes = np.empty((len(rows), *(size_vx,) * 3), dtype=np.uint8)
             for cube, row, label in zip(cubes, rows, labels[first : first + most].tolist(), strict=True):
-                cut_into(cube, window.block, starts[row], label, content=content)
+                fill_cube(cube, window.block, starts[row], label, content=content)
             yield rows, cubes
 
 
@@ -221,15 +224,24 @@ def _check_centers(
     raise CubeError(msg)
 
 
-def blank_cubes(n: int, *, size_vx: int) -> NDArray[np.uint8]:
-    """Cubes of zeros to cut into, uint8 [n, z, y, x].
+def fill_cube(
+    cube: NDArray[np.uint8],
+    block: LabelledBlock,
+    start: NDArray[np.int64],
+    label: int,
+    *,
+    content: Content = "masked",
+) -> None:
+    """Cut one cube from a block that holds all of it that the volume has, into memory of any content.
 
-    Filled here: NumPy asks the kernel for huge pages where it allocates, but not where it asks for zeros, and
-    a page fault for every 4 kB costs more than the cutting.
+    Zeros are written only where the cut leaves some: memory asked for as zeros comes in pages of 4 kB, and
+    their faults cost more than the cutting. Arguments as of :func:`cut_into`.
     """
-    cubes = np.empty((n, size_vx, size_vx, size_vx), dtype=np.uint8)
-    cubes.fill(0)
-    return cubes
+    stop = start + cube.shape[0]
+    inside = (start >= block.box.start).all() and (stop <= block.box.stop).all()
+    if not inside or (label < 0 and content != "em"):
+        cube.fill(0)
+    cut_into(cube, block, start, label, content=content)
 
 
 def cut_into(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segclr.data.cubes import INSIDE, Content, blank_cubes, cut_into
+from segclr.data.cubes import INSIDE, Content, fill_cube
 from segclr.data.labels import LabelledBlock
 from segclr.geometry import Triple
 
@@ -50,9 +50,9 @@ class HostBlock:
 
     def cut(self, starts: NDArray[np.int64], labels: NDArray[np.int64], *, size_vx: int) -> torch.Tensor:
         """See :class:`CubeCutter`."""
-        cubes = blank_cubes(len(starts), size_vx=size_vx)
+        cubes = np.empty((len(starts), *(size_vx,) * 3), dtype=np.uint8)
         for cube, start, label in zip(cubes, starts, labels.tolist(), strict=True):
-            cut_into(cube, self.block, start, label, content=self.content)
+            fill_cube(cube, self.block, start, label, content=self.content)
         return torch.from_numpy(cubes)
 
 
