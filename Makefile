@@ -2,10 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+BENCHMARKS := cutter encoder_speed embed_job block_reading skeletonize nodes_pairs augment training_data tissue rates
+LONG_BENCHMARKS := pinky40 faults collapse_warning distill demo_seeds fib25_settings
 READY := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-long clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)  ## the whole story on made tissue, offline, in minutes
@@ -21,7 +23,10 @@ lint: $(READY)  ## style, types, layers
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## ratios against stated baselines, on this machine
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+bench-long: $(READY)  ## whole runs over seeds and settings: hours
+	for name in $(LONG_BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## everything that is made
 	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
