@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.inspect import run_faults
-from pipelines.lost import bridged_parents, is_lost, lost_parts
+from pipelines.lost import ORDER, bridged_parents, is_lost, lost_parts
 from pipelines.nodes import SNAPPED, _snap_without
 from pipelines.workflow import run_all
 from segclr.aggregate.pool import aggregate
@@ -149,3 +149,10 @@ def _snapped(run):
     from pathlib import Path
 
     return sorted(Path(run.path(SNAPPED)).glob("*.parquet"))
+
+
+def test_every_stage_of_a_run_stands_in_the_order_of_the_story(finished_run):
+    """A stage that does not would not be made again when a part before it comes back."""
+    begun = {folder.name for folder in (finished_run / "records").iterdir()}
+    assert begun - set(ORDER) == set()
+    assert len(set(ORDER)) == len(ORDER)
