@@ -25,6 +25,8 @@ from segclr import files
 from segclr.data.access import Access
 from segclr.data.bytestore import ByteStore, Deadline, absolute, forget_handles
 from segclr.data.compressed_segmentation import check_compressed_segmentation
+from segclr.data.compresso import check_compresso
+from segclr.data.crackle import check_crackle
 from segclr.data.missing import MissingChunks
 from segclr.data.precomputed_info import first_chunk_size, n_channels, resolution, triple
 from segclr.errors import ConfigError, CorruptDataError, MissingDataError, VolumeError
@@ -46,6 +48,9 @@ _CODECS = {
     "zfpc": "zfpc",
 }
 """Encodings that are read, and cloud-volume's name of the codec each needs."""
+
+_CHECKS = {"compresso": check_compresso, "crackle": check_crackle}
+"""What is looked at before a chunk is decoded, because its codec does not."""
 
 _UNDECODABLE = (
     DecodingError,
@@ -352,6 +357,8 @@ class PrecomputedSource:
             return raw.reshape(shape[::-1])[self.channel].astype(self.dtype, copy=False)
         if scale.encoding == "compressed_segmentation" and scale.block_size_vx is not None:
             check_compressed_segmentation(data, shape, scale.block_size_vx, self.dtype)
+        elif scale.encoding in _CHECKS:
+            _CHECKS[scale.encoding](data, shape)
         values = chunks.decode(
             data, scale.encoding, shape=shape, dtype=self.dtype, block_size=scale.block_size_vx
         )

@@ -334,6 +334,16 @@ def test_a_torn_compressed_segmentation_is_corrupt_data(tmp_path, segmentation):
         opened(tmp_path).read(BoundingBox(OFFSET, (12, 22, 32)))
 
 
+@pytest.mark.parametrize("encoding", ["compresso", "crackle"])
+@pytest.mark.parametrize("cut", [1, 8, 64])
+def test_a_chunk_of_labels_that_is_cut_off_is_corrupt_data(tmp_path, segmentation, encoding, cut):
+    write(tmp_path, segmentation, encoding=encoding, compress=False)
+    chunk = first_chunk(tmp_path)
+    chunk.write_bytes(chunk.read_bytes()[:-cut])
+    with pytest.raises(CorruptDataError, match="10-26_20-36_30-46 cannot be decoded: it is cut off"):
+        opened(tmp_path).read(BoundingBox(OFFSET, (12, 22, 32)))
+
+
 def test_crackle_is_read_exactly(tmp_path, segmentation):
     pytest.importorskip("crackle")
     write(tmp_path, segmentation, encoding="crackle")
