@@ -21,7 +21,7 @@ from pipelines.run import Run, missing_chunks
 from pipelines.segment_ids import read_segment_ids
 from segclr import files
 from segclr.config import NodeConfig, digest
-from segclr.data.clip import clip_to_box, drop_nodes
+from segclr.data.clip import clip_skeleton, clip_to_box, drop_nodes
 from segclr.data.cubes import block_of_voxels
 from segclr.data.node_facts import cable_table, node_facts
 from segclr.data.nodes import NodeTable, resample
@@ -79,7 +79,10 @@ def place_nodes(skeleton: Skeleton, config: NodeConfig) -> NodeTable:
 def _place(run: Run, part: str) -> Outcome:
     vertices = NodeTable.from_columns(read_columns(files.join(run.skeletons_folder, f"{part}.parquet")))
     config, ids = run.config.nodes, _wanted_ids(run)
-    counts = {"segments": 0, "segments_not_listed": 0, "segments_too_short": 0, "outside_box": 0}
+    names = ("segments", "segments_not_listed", "segments_too_short", "segments_outside_volume")
+    counts = dict.fromkeys((*names, "vertices_outside_volume", "outside_box"), 0)
+    segmentation = run.open_segmentation()
+    reach = _reach_nm(segmentation, config)
     tables = []
     for segment_id, rows in vertices.segments():
         skeleton = Skeleton(
@@ -90,16 +93,30 @@ def _place(run: Run, part: str) -> Outcome:
         elif skeleton.cable_length_nm < config.min_cable_nm:
             counts["segments_too_short"] += 1
         else:
-            counts["segments"] += 1
-            tables.append(place_nodes(skeleton, config))
+            counts["vertices_outside_volume"] += _n_beyond(skeleton, *reach)
+            near = clip_skeleton(skeleton, *reach)
+            counts["segments" if len(near) else "segments_outside_volume"] += 1
+            if len(near):
+                tables.append(place_nodes(near, config))
     nodes = NodeTable.concatenate(tables)
     if config.box_nm is not None:
         placed, nodes = len(nodes), clip_to_box(nodes, *config.box_nm)
         counts["outside_box"] = placed - len(nodes)
-    segmentation = run.open_segmentation()
     name = f"{PLACED}/{part}.parquet"
     write_buckets(run.path(name), nodes.columns(), _block_numbers(run, nodes.points_nm, segmentation))
     return Outcome((name,), rows=len(nodes), counts=counts)
+
+
+def _reach_nm(volume: Volume, config: NodeConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners (x, y, z) of the box beyond which no node can be moved into its segment."""
+    size = np.asarray(volume.voxel_size_nm, dtype=np.float64)
+    start, stop = np.asarray(volume.bounds.start) * size, np.asarray(volume.bounds.stop) * size
+    return start - config.snap_nm, stop + config.snap_nm
+
+
+def _n_beyond(skeleton: Skeleton, start_nm: NDArray[np.float64], stop_nm: NDArray[np.float64]) -> int:
+    points = skeleton.points_nm
+    return int(((points < start_nm) | (points > stop_nm)).any(axis=1).sum())
 
 
 def _is_among(segment_id: int, ids: NDArray[np.uint64]) -> bool:
@@ -210,7 +227,13 @@ def check_nodes(run: Run) -> int:
 
 def _nothing_left(run: Run, *, dropped: int) -> DataError:
     """No node, and why, as far as the records tell."""
-    names = ("segments", "segments_not_listed", "segments_too_short", "outside_box")
+    names = (
+        "segments",
+        "segments_not_listed",
+        "segments_too_short",
+        "segments_outside_volume",
+        "outside_box",
+    )
     found = ", ".join(f"{name.replace('_', ' ')} {_total(run, 'place-nodes', name)}" for name in names)
     return DataError(
         "no segment is large enough to get a node: the segmentation is empty, skeletons.min_segment_vx "

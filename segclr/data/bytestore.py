@@ -34,6 +34,9 @@ _RETRIES = {"max_retries": 5, "initial_delay": "300ms", "max_delay": "10s"}
 _AHEAD = 16
 """Values that are on their way at a time: enough to hide a server's delay, few enough to stay in memory."""
 
+_REQUESTS = 32
+"""Requests on their way at a time to servers of one kind; tensorstore's own number."""
+
 _INDEX_CACHE_BYTES = 16 * 2**20
 """Shard indices that are kept; chunks themselves are not cached."""
 
@@ -47,8 +50,16 @@ class Deadline:
         self._end = time.monotonic() + timeout_s
 
     def result(self, future: Any) -> Any:
-        """What a tensorstore future answers; TimeoutError where time runs out before."""
-        return future.result(timeout=max(0.0, self._end - time.monotonic()))
+        """What a tensorstore future answers; TimeoutError where time runs out before.
+
+        Requests that hang keep their places among those allowed at a time, also when nobody waits for them;
+        so what is opened after a timeout gets resources of its own.
+        """
+        try:
+            return future.result(timeout=max(0.0, self._end - time.monotonic()))
+        except TimeoutError:
+            context.cache_clear()
+            raise
 
 
 def translated(error: Exception, *, what: str, timeout_s: float) -> SegclrError:
@@ -98,19 +109,21 @@ def kvstore_spec(url: str, *, anonymous: bool) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def context() -> Any:
-    """One set of tensorstore's resources a process."""
+    """One set of tensorstore's resources a process, made anew after a timeout."""
     return tensorstore.Context(
         {
             "cache_pool": {"total_bytes_limit": 0},
             **{f"{kind}_request_retries": _RETRIES for kind in ("http", "gcs", "s3")},
+            # of this context: tensorstore's default is one limit that all contexts share
+            **{f"{kind}_request_concurrency": {"limit": _REQUESTS} for kind in ("http", "gcs", "s3")},
         }
     )
 
 
 @functools.lru_cache(maxsize=16)
-def _open(spec: str) -> Any:
-    """A handle, opened once a process; a cache of its own, so that one opened anew reads anew."""
-    own = tensorstore.Context({"cache_pool": {"total_bytes_limit": _INDEX_CACHE_BYTES}}, parent=context())
+def _open(spec: str, resources: Any) -> Any:
+    """A handle, opened once a context; a cache of its own, so that one opened anew reads anew."""
+    own = tensorstore.Context({"cache_pool": {"total_bytes_limit": _INDEX_CACHE_BYTES}}, parent=resources)
     return tensorstore.KvStore.open(json.loads(spec), context=own).result()
 
 
@@ -139,7 +152,7 @@ class ByteStore:
             metadata = json.loads(self.sharding)
             spec = {"driver": "neuroglancer_uint64_sharded", "metadata": metadata, "base": spec}
         try:
-            return _open(json.dumps(spec, sort_keys=True))
+            return _open(json.dumps(spec, sort_keys=True), context())
         except ValueError as error:
             msg = f"{self.url} cannot be opened: {str(error).splitlines()[0]}"
             raise VolumeError(msg) from error

@@ -1,4 +1,4 @@
-"""Leave nodes out: those beyond a box, which cuts trees, and those without a place, which does not."""
+"""Leave out what lies beyond a box, which cuts trees, and nodes without a place, which does not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,69 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segclr.data.nodes import NodeTable
+from segclr.data.skeleton import Skeleton
 from segclr.data.tree import followed
 
-__all__ = ["clip_to_box", "drop_nodes"]
+__all__ = ["clip_skeleton", "clip_to_box", "drop_nodes"]
+
+
+def clip_skeleton(skeleton: Skeleton, start_nm: ArrayLike, stop_nm: ArrayLike) -> Skeleton:
+    """Cut a skeleton at the faces of a box: edges end there, what comes back is a tree of its own.
+
+    Args:
+        skeleton: one segment's.
+        start_nm: (x, y, z), the first corner.
+        stop_nm: (x, y, z), the last corner.
+
+    Returns:
+        The part in the box, also without any vertex; the skeleton itself where all of it is.
+    """
+    low, high = np.asarray(start_nm, dtype=np.float64), np.asarray(stop_nm, dtype=np.float64)
+    points, parents = skeleton.points_nm.astype(np.float64), skeleton.parents.astype(np.int64)
+    inside = np.all((points >= low) & (points <= high), axis=1)
+    if inside.all():
+        return skeleton
+    child = np.flatnonzero(parents >= 0)
+    above = parents[child]
+    enters, leaves = _crossings(points[above], points[child], low, high)
+    touched = enters < leaves
+    # where the line from parent to child enters begins a tree, and where it leaves ends one
+    begins = np.flatnonzero(touched & ~inside[above])
+    ends = np.flatnonzero(touched & ~inside[child])
+    kept = np.flatnonzero(inside)
+    row = np.full(len(points) + 1, -1)  # the last is read for parent -1
+    row[kept] = np.arange(len(kept))
+    top = row[above]
+    top[begins] = len(kept) + np.arange(len(begins))
+    new_parents = row[parents]
+    new_parents[child] = np.where(touched, top, row[above])
+    at = np.r_[begins, ends]
+    share = np.r_[enters[begins], leaves[ends]]
+
+    def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        first, last = values[above[at]], values[child[at]]
+        return first + share.reshape(-1, *[1] * (values.ndim - 1)) * (last - first)
+
+    radii = skeleton.radii_nm.astype(np.float64)
+    return Skeleton(
+        skeleton.segment_id,
+        np.concatenate([skeleton.points_nm[kept], np.clip(between(points), low, high).astype(np.float32)]),
+        np.r_[new_parents[kept], np.full(len(begins), -1), top[ends]].astype(np.int32),
+        np.concatenate([skeleton.radii_nm[kept], between(radii).astype(np.float32)]),
+    )
+
+
+def _crossings(
+    first: NDArray[np.float64], last: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of each line, 0 to 1, at which it enters and leaves a box (Liang and Barsky 1984)."""
+    step = last - first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        faces = np.sort(np.stack([(low - first) / step, (high - first) / step]), axis=0)
+    within = (first >= low) & (first <= high)
+    enters = np.where(step == 0, np.where(within, -np.inf, np.inf), faces[0])
+    leaves = np.where(step == 0, np.inf, faces[1])
+    return np.maximum(enters.max(axis=1), 0), np.minimum(leaves.min(axis=1), 1)
 
 
 def clip_to_box(nodes: NodeTable, start_nm: ArrayLike, stop_nm: ArrayLike) -> NodeTable:

@@ -18,13 +18,14 @@ import deflate
 import numpy as np
 import zstandard
 from cloudvolume import chunks
-from cloudvolume.exceptions import DecodingError
 from numpy.typing import NDArray
 
 from segclr import files
 from segclr.data.access import Access
 from segclr.data.bytestore import ByteStore, Deadline, absolute, forget_handles
 from segclr.data.compressed_segmentation import check_compressed_segmentation
+from segclr.data.compresso import check_compresso
+from segclr.data.crackle import check_crackle
 from segclr.data.missing import MissingChunks
 from segclr.data.precomputed_info import first_chunk_size, n_channels, resolution, triple
 from segclr.errors import ConfigError, CorruptDataError, MissingDataError, VolumeError
@@ -47,20 +48,12 @@ _CODECS = {
 }
 """Encodings that are read, and cloud-volume's name of the codec each needs."""
 
-_UNDECODABLE = (
-    DecodingError,
-    deflate.DeflateError,
-    brotli.error,
-    zstandard.ZstdError,
-    EOFError,
-    IndexError,
-    OSError,
-    RuntimeError,
-    SystemError,
-    TypeError,
-    ValueError,
-)
-"""What the codecs raise for a torn or altered chunk; they share no base."""
+_CHECKS = {"compresso": check_compresso, "crackle": check_crackle}
+"""What is looked at before a chunk is decoded, because its codec does not."""
+
+
+class _UndecodableError(ValueError):
+    """A chunk is torn or altered: the codecs raise what they like, and their errors share no base."""
 
 
 def _zstd(content: bytes) -> bytes:
@@ -328,19 +321,26 @@ class PrecomputedSource:
         """A chunk [z, y, x]; one that cannot be decoded is fetched once more."""
         try:
             return self._decode_once(content, box)
-        except _UNDECODABLE:
+        except _UndecodableError:
             again = next(self._fetch([place], deadline))
         try:
             if again is None:
                 msg = "it is there and then it is not"
-                raise ValueError(msg)
+                raise _UndecodableError(msg)
             return self._decode_once(again, box)
-        except _UNDECODABLE as error:
-            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-            msg = f"{self.url}: chunk {_name(box)} cannot be decoded: {detail}"
+        except _UndecodableError as error:
+            msg = f"{self.url}: chunk {_name(box)} cannot be decoded: {error}"
             raise CorruptDataError(msg) from error
 
     def _decode_once(self, content: tuple[str, bytes], box: BoundingBox) -> NDArray[Any]:
+        try:
+            return self._decoded(content, box)
+        except Exception as error:
+            told = str(error).strip().split("\n", 1)[0]
+            plain = isinstance(error, ValueError) and told
+            raise _UndecodableError(told if plain else f"{type(error).__name__}: {told}") from error
+
+    def _decoded(self, content: tuple[str, bytes], box: BoundingBox) -> NDArray[Any]:
         suffix, packed = content
         data = _SUFFIXES[suffix](packed)
         scale, shape = self.scale, (*box.size, self.scale.n_channels)
@@ -352,6 +352,8 @@ class PrecomputedSource:
             return raw.reshape(shape[::-1])[self.channel].astype(self.dtype, copy=False)
         if scale.encoding == "compressed_segmentation" and scale.block_size_vx is not None:
             check_compressed_segmentation(data, shape, scale.block_size_vx, self.dtype)
+        elif scale.encoding in _CHECKS:
+            _CHECKS[scale.encoding](data, shape)
         values = chunks.decode(
             data, scale.encoding, shape=shape, dtype=self.dtype, block_size=scale.block_size_vx
         )

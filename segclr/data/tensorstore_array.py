@@ -54,7 +54,7 @@ class ArrayScale:
             "open": True,
         }
         try:
-            array = _open(json.dumps(spec, sort_keys=True), self.access.timeout_s)
+            array = _open(json.dumps(spec, sort_keys=True), self.access.timeout_s, context())
         except CorruptDataError as error:
             raise VolumeError(str(error)) from error
         if array.rank != len(self.axes):
@@ -88,11 +88,11 @@ class ArrayScale:
 
 
 @functools.lru_cache(maxsize=16)
-def _open(spec: str, timeout_s: float) -> Any:
-    """A handle, opened once a process; tensorstore does not survive a fork."""
+def _open(spec: str, timeout_s: float, resources: Any) -> Any:
+    """A handle, opened once a context; tensorstore does not survive a fork."""
     described = json.loads(spec)
     try:
-        return Deadline(timeout_s).result(tensorstore.open(described, context=context(), read=True))
+        return Deadline(timeout_s).result(tensorstore.open(described, context=resources, read=True))
     except (ValueError, TimeoutError) as error:
         kvstore = described["kvstore"]
         what = f"the {described['driver']} array at {kvstore.get('base_url', '')}{kvstore['path']}"
@@ -125,7 +125,7 @@ class TensorStoreSource:
             ReadTimeoutError: the read did not end in time.
             UnreachableError: the store does not answer, after retries.
         """
-        array = _open(self.spec, self.timeout_s)[box.slices_zyx()]
+        array = _open(self.spec, self.timeout_s, context())[box.slices_zyx()]
         try:
             values = Deadline(self.timeout_s).result(array.read())
         except (ValueError, TimeoutError) as error:

@@ -209,3 +209,18 @@ def test_stage_without_a_url_is_a_config_error(make_run, volumes, tmp_path):
     config = RunConfig.model_validate(config_tree(volumes, tmp_path / "run"))
     with pytest.raises(ConfigError, match=r"skeletons\.url is needed"):
         import_skeletons_stage(Run(config.run, config))
+
+
+def test_one_far_vertex_makes_no_nodes_without_end(make_run, swc):
+    points = axis_nm(0)
+    whole = make_run("whole", url=f"swc://{swc}")
+    far = make_run("far", url=f"swc://{swc}")
+    for stage in ("skeletonize", "nodes"):
+        run_one(whole.config, stage)
+    write_swc(swc, IDS[0], np.concatenate([points, [[1e9, 1e9, 1e9]]]))
+    for stage in ("skeletonize", "nodes"):
+        run_one(far.config, stage)
+    records = [read_record(far.url, "place-nodes", part) for part in shards(far)]
+    assert sum(r.counts["vertices_outside_volume"] for r in records) == 1
+    assert sum(r.rows for r in records) <= len(read_nodes(whole)) + 10  # the way out, and nodes.snap_nm
+    assert len(read_nodes(far)) >= len(read_nodes(whole)) - 1  # the tube itself keeps its nodes

@@ -105,7 +105,7 @@ def test_every_node_lies_in_its_segment_and_what_is_left_out_is_counted(volumes,
     for url in (run_folder / "skeletons").glob("*.parquet"):
         columns = read_columns(str(url))
         far, near = (columns["segment_id"] == np.uint64(i) for i in (2**64 - 2, 7))
-        columns |= {"z_nm": columns["z_nm"] + 700 * far, "y_nm": columns["y_nm"] + 150 * near}
+        columns |= {"z_nm": columns["z_nm"] - 700 * far, "y_nm": columns["y_nm"] + 150 * near}
         columns |= {k: columns[k].astype(np.float32) for k in ("y_nm", "z_nm")}
         write_columns(str(url), columns)
     run = do(config_of(volumes, run_folder, snap_nm=200, soma_radius_nm=150), ["nodes"])

@@ -17,6 +17,7 @@ from segclr.errors import (
     UnreachableError,
     VolumeError,
 )
+from segclr.geometry import BoundingBox
 from tests.segclr.data.loopback import serving
 
 EM = np.random.default_rng(0).integers(1, 256, (20, 20, 20), dtype=np.uint8)
@@ -53,18 +54,18 @@ def write_with(folder, scale):
     return "precomputed"
 
 
-def write_zarr(folder):
+def write_zarr(folder, array=EM, chunk=16):
     spec = {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{folder}/0/"},
         "metadata": {
-            "shape": [20] * 3,
+            "shape": array.shape,
             "data_type": "uint8",
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [16] * 3}},
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [chunk] * 3}},
         },
         "create": True,
     }
-    tensorstore.open(spec).result().write(EM).result()
+    tensorstore.open(spec).result().write(array).result()
     axes = [{"name": a, "type": "space", "unit": "nanometer"} for a in "zyx"]
     steps = [{"type": "scale", "scale": [10, 8, 8]}]
     levels = [{"path": "0", "coordinateTransformations": steps}]
@@ -72,6 +73,11 @@ def write_zarr(folder):
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
     (folder / "zarr.json").write_text(json.dumps(group))
     return "zarr"
+
+
+def write_many(folder):
+    """A Zarr volume of 64 chunks, none of them 0."""
+    write_zarr(folder, array=np.ones((16, 16, 16), dtype=np.uint8), chunk=4)
 
 
 def write_n5(folder):
@@ -196,6 +202,22 @@ def test_a_server_that_hangs_ends_in_an_error_in_time(served):
     with pytest.raises(ReadTimeoutError, match=r"1\.5 s"):
         volume.read(volume.bounds)
     assert time.monotonic() - start < 20
+
+
+def test_after_a_server_hung_other_servers_and_the_same_one_can_be_read(tmp_path, served):
+    url, _faults = served
+    many = tmp_path / "many"
+    write_many(many)
+    healthy = opened(url, timeout_s=10)
+    with serving(many) as other:
+        volume = opened(f"zarr://{other.url}", timeout_s=2)
+        other.set("/c/", "hang")
+        with pytest.raises(ReadTimeoutError):
+            volume.read(volume.bounds)  # 64 chunks: more requests than are allowed at a time
+        assert np.array_equal(healthy.read(healthy.bounds), EM)
+        assert np.array_equal(read(url), EM)
+        other.rules.clear()
+        assert volume.read(BoundingBox((0, 0, 0), (4, 4, 4))).all()
 
 
 def test_a_server_that_hangs_from_the_start_ends_in_an_error_in_time(served):

@@ -2,8 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segclr.data.clip import clip_to_box, drop_nodes
+from segclr.data.clip import clip_skeleton, clip_to_box, drop_nodes
 from segclr.data.nodes import NodeTable
+from segclr.data.skeleton import Skeleton
 
 ID = 2**63 + 5
 
@@ -82,3 +83,38 @@ def test_what_comes_back_into_the_box_is_a_tree_of_its_own():
     assert left.parents.tolist() == [-1, 0, 1, -1, 3]
     assert left.node_ids.tolist() == [0, 1, 2, 3, 4]
     assert len(clip_to_box(left, (50, 0, 0), (60, 1, 1))) == 0
+
+
+def skeleton(points, parents):
+    radii = np.ones(len(points), np.float32)
+    return Skeleton(ID, np.asarray(points, np.float32), np.asarray(parents, np.int32), radii)
+
+
+@st.composite
+def skeletons(draw):
+    parents, _ = draw(trees())
+    places = st.tuples(*[st.integers(-30, 30)] * 3)
+    return skeleton([draw(places) for _ in parents], parents)
+
+
+@given(skeletons())
+def test_a_clipped_skeleton_is_its_cable_in_the_box_sampled_finely(whole):
+    low, high = np.full(3, -10), np.array([10, 12, 14])
+    near = clip_skeleton(whole, low, high)
+    share = (np.arange(2000) + 0.5) / 2000
+    cable = 0.0
+    for child in np.flatnonzero(whole.parents >= 0):
+        a, b = (whole.points_nm[i].astype(float) for i in (whole.parents[child], child))
+        line = a + share[:, None] * (b - a)
+        cable += np.linalg.norm(b - a) * np.all((line >= low) & (line <= high), axis=1).mean()
+    assert abs(near.cable_length_nm - cable) <= 0.2 * len(whole)
+    assert ((near.points_nm >= low) & (near.points_nm <= high)).all()
+
+
+def test_an_edge_through_the_box_is_a_tree_and_a_skeleton_within_it_stays_as_it_is():
+    through = clip_skeleton(skeleton([[-1e9, 5, 5], [1e9, 5, 5]], [-1, 0]), [0] * 3, [10] * 3)
+    assert sorted(through.points_nm[:, 0].tolist()) == [0, 10]
+    assert through.parents.tolist() == [-1, 0]
+    inner = skeleton([[1, 1, 1], [9, 9, 9]], [-1, 0])
+    assert clip_skeleton(inner, [0] * 3, [10] * 3) is inner
+    assert len(clip_skeleton(inner, [20] * 3, [30] * 3)) == 0

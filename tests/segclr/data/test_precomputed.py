@@ -3,6 +3,8 @@ import json
 import pickle
 from pathlib import Path
 
+import compresso
+import crackle
 import numpy as np
 import pytest
 import tensorstore
@@ -332,6 +334,45 @@ def test_a_torn_compressed_segmentation_is_corrupt_data(tmp_path, segmentation):
     chunk.write_bytes(chunk.read_bytes()[:-4])
     with pytest.raises(CorruptDataError, match="cut off"):
         opened(tmp_path).read(BoundingBox(OFFSET, (12, 22, 32)))
+
+
+@pytest.mark.parametrize("encoding", ["compresso", "crackle"])
+@pytest.mark.parametrize("cut", [1, 8, 64])
+def test_a_chunk_of_labels_that_is_cut_off_is_corrupt_data(tmp_path, segmentation, encoding, cut):
+    write(tmp_path, segmentation, encoding=encoding, compress=False)
+    chunk = first_chunk(tmp_path)
+    chunk.write_bytes(chunk.read_bytes()[:-cut])
+    with pytest.raises(CorruptDataError, match="10-26_20-36_30-46 cannot be decoded: it is cut off"):
+        opened(tmp_path).read(BoundingBox(OFFSET, (12, 22, 32)))
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError(0), MemoryError(), crackle.FormatError("no"), compresso.DecodeError("no"), EOFError()]
+)
+def test_whatever_a_codec_raises_is_tried_once_more_and_then_corrupt_data(
+    tmp_path, segmentation, monkeypatch, error
+):
+    write(tmp_path, segmentation, encoding="crackle")
+    n_calls = 0
+
+    def raising(*_args, **_options):
+        nonlocal n_calls
+        n_calls += 1
+        raise error
+
+    monkeypatch.setattr("segclr.data.precomputed.chunks.decode", raising)
+    with pytest.raises(CorruptDataError, match=f"{tmp_path}.*10-26_20-36_30-46.*{type(error).__name__}"):
+        opened(tmp_path).read(BoundingBox(OFFSET, (12, 22, 32)))
+    assert n_calls == 2
+
+
+def test_a_chunk_of_zeros_is_corrupt_data(tmp_path, segmentation):
+    for encoding in ("compresso", "crackle"):
+        write(tmp_path / encoding, segmentation, encoding=encoding, compress=False)
+        chunk = first_chunk(tmp_path / encoding)
+        chunk.write_bytes(bytes(chunk.stat().st_size))
+        with pytest.raises(CorruptDataError, match="10-26_20-36_30-46 cannot be decoded"):
+            opened(tmp_path / encoding).read(BoundingBox(OFFSET, (12, 22, 32)))
 
 
 def test_crackle_is_read_exactly(tmp_path, segmentation):
