@@ -39,6 +39,12 @@ SETTINGS = {
         "train.augment.brightness=[-0.25,0.25]",
         "train.augment.log2_gamma=[-1,1]",
     ],
+    "decoupled, grey as published": [
+        "train.loss=decoupled",
+        "train.augment.contrast=[0.75,1.25]",
+        "train.augment.brightness=[-0.25,0.25]",
+        "train.augment.log2_gamma=[-1,1]",
+    ],
     "blur and noise": ["train.augment.blur_sd_vx=0.7", "train.augment.noise_sd=0.03"],
     "sections": [
         "train.augment.section_contrast=0.1",
