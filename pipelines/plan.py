@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich.table import Table
 from pipelines.nodes import place_nodes
 from pipelines.packaged import packaged_rates
 from pipelines.run import Run
+from pipelines.segment_ids import read_segment_ids
 from segclr import files
 from segclr._version import __version__
 from segclr.config import NodeConfig, RunConfig, TissueConfig
@@ -81,6 +82,8 @@ def plan_run(config: RunConfig, *, n_samples: int = 0, seed: int = 0) -> Plan:
         msg = f"the number of sampled blocks must be 0 or more, got {n_samples}"
         raise ConfigError(msg)
     run = _run(config)
+    if config.nodes.ids is not None:
+        read_segment_ids(config.nodes.ids)  # what a run could not read is told now
     em, segmentation = volume_extents(run)
     rates = _rates(config)
     if n_samples:
@@ -104,18 +107,38 @@ def _rates(config: RunConfig) -> Rates:
     return load_rates(config.plan.rates_url or packaged_rates(), config.plan.rates)
 
 
-def volume_extents(run: Run) -> tuple[Extent, Extent]:
-    """EM and segmentation as their metadata tell, or as the tissue will be; no voxel is read.
+def volume_extents(run: Run) -> tuple[Extent | None, Extent]:
+    """EM, if any, and segmentation as their metadata tell, or as the tissue will be; no voxel is read.
 
     Raises:
         MissingDataError: there is no volume.
         VolumeError: the volumes cannot be used.
         CubeError: a cube does not fit into the volume.
+        ConfigError: ``nodes.box_nm`` lies beyond the volume.
     """
-    if run.config.volume is None and run.config.tissue is not None:
-        return _tissue_extents(run.config.tissue, size_vx=run.config.cubes.size_vx)
-    em, segmentation = run.open_volumes()
-    return _extent(em), _extent(segmentation)
+    config = run.config
+    if config.volume is None and config.tissue is not None:
+        em, segmentation = _tissue_extents(config.tissue, size_vx=config.cubes.size_vx)
+    elif run.volume.em is None:
+        return None, _in_box(_extent(run.open_segmentation()), config.nodes)
+    else:
+        em, segmentation = (_extent(volume) for volume in run.open_volumes())
+    return _in_box(em, config.nodes), _in_box(segmentation, config.nodes)
+
+
+def _in_box(extent: Extent, nodes: NodeConfig) -> Extent:
+    """The extent with the voxels that ``nodes.box_nm`` touches as its region."""
+    if nodes.box_nm is None:
+        return extent
+    low, high = np.asarray(nodes.box_nm) / extent.voxel_size_nm
+    box = BoundingBox(np.floor(low).astype(int), np.ceil(high).astype(int)).intersect(extent.bounds)
+    if not box.n_voxels:
+        msg = (
+            f"nodes.box_nm {nodes.box_nm} lies beyond the volume, whose voxels are {extent.bounds.start} to "
+            f"{extent.bounds.stop} of {extent.voxel_size_nm} nm"
+        )
+        raise ConfigError(msg)
+    return replace(extent, region=box)
 
 
 def _extent(volume: Volume) -> Extent:
@@ -146,8 +169,8 @@ def _tissue_extents(tissue: TissueConfig, *, size_vx: int) -> tuple[Extent, Exte
 
 def _sampled(run: Run, extent: Extent, *, n_samples: int, seed: int) -> Content:
     block_vx = run.config.cubes.block_vx
-    n_blocks = extent.reading(block_vx).n_blocks
-    boxes = draw_blocks(extent.bounds, block_vx, n=min(n_samples, n_blocks), seed=seed)
+    n_blocks = replace(extent, bounds=extent.box, region=None).reading(block_vx).n_blocks
+    boxes = draw_blocks(extent.box, block_vx, n=min(n_samples, n_blocks), seed=seed)
     return sampled_content(sample_blocks(run, boxes), extent, run.config.plan, n_blocks=n_blocks)
 
 

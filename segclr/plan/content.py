@@ -101,7 +101,7 @@ def sampled_content(
         msg = "a sample needs at least one block"
         raise DataError(msg)
     voxels = np.array([s.n_voxels for s in samples], dtype=np.float64)
-    total = float(extent.bounds.n_voxels)
+    total = float(extent.box.n_voxels)
     columns = ([s.cable_um for s in samples], [s.n_trees for s in samples], [s.n_nodes for s in samples])
     cable, trees, nodes = (
         _ratio_total(np.array(c, dtype=np.float64), voxels, total=total, n_blocks=n_blocks) for c in columns

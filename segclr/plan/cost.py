@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segclr.config import PlanConfig, RunConfig
 from segclr.data.block_grid import LEAST_TOGETHER, block_shift
@@ -29,14 +29,10 @@ def not_counted(config: RunConfig) -> str:
     left_out = [_NOT_COUNTED]
     if config.skeletons.source == "url":
         left_out.append("reading skeletons.url")
-    nodes = {
-        "ids": config.nodes.ids,
-        "box_nm": config.nodes.box_nm,
-        "min_cable_nm": config.nodes.min_cable_nm,
-    }
+    nodes = {"ids": config.nodes.ids, "min_cable_nm": config.nodes.min_cable_nm}
     filters = [f"nodes.{name}" for name, value in nodes.items() if value]
     if filters:
-        left_out.append(f"what {', '.join(filters)} leave out: the plan is of the whole volume")
+        left_out.append(f"what {', '.join(filters)} leave out: the plan is of all segments")
     return "; ".join(left_out)
 
 
@@ -51,7 +47,6 @@ _PARQUET = Range(0.9, 1.0, 1.4)
 """Bytes in a file for one in its columns: 1.4 for 100 rows of random vectors, 1.005 for 100,000."""
 
 _S_PER_HOUR = 3600.0
-_PLANNED_AS = "metadata"
 _COUNTED = "arithmetic on the above"
 
 
@@ -93,11 +88,26 @@ class _Job:
     """A run to be costed: its configuration with what is known of its data."""
 
     config: RunConfig
-    em: Extent
+    em: Extent | None
     segmentation: Extent
     content: Content
     rates: Rates
     gflop_per_cube: float
+
+    @property
+    def volumes(self) -> tuple[Extent, ...]:
+        """The EM, where there is one, and the segmentation."""
+        return (self.segmentation,) if self.em is None else (self.em, self.segmentation)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Of all voxels where nodes are wanted, once."""
+        return self.segmentation.box.n_voxels * sum(v.bytes_per_voxel for v in self.volumes)
+
+    @property
+    def whole_mvoxel(self) -> Range:
+        """What is made or skeletonized: the volume, wherever nodes are wanted."""
+        return Range.exact(self.segmentation.bounds.n_voxels / 1e6)
 
     @property
     def n_encoders(self) -> int:
@@ -146,7 +156,7 @@ class _Job:
 def cost_rows(
     config: RunConfig,
     *,
-    em: Extent,
+    em: Extent | None,
     segmentation: Extent,
     content: Content,
     rates: Rates,
@@ -156,7 +166,7 @@ def cost_rows(
 
     Args:
         config: of the run.
-        em: of the EM.
+        em: of the EM; None: skeletons, nodes and pairs alone are planned.
         segmentation: on the same grid.
         content: what the volume holds.
         rates: of the work.
@@ -175,11 +185,11 @@ def cost_rows(
 
 
 def _volume(job: _Job) -> Iterator[Row]:
-    box = job.em
-    yield Row("volume", "voxels", "voxels", Range.exact(box.bounds.n_voxels), _PLANNED_AS)
-    yield Row("volume", "tissue_um3", "um^3", Range.exact(box.volume_um3), _PLANNED_AS)
-    decoded = job.em.bytes_per_voxel + job.segmentation.bytes_per_voxel
-    yield Row("volume", "decoded_bytes", "B", Range.exact(box.bounds.n_voxels * decoded), _PLANNED_AS)
+    extent = job.segmentation
+    source = "metadata" if extent.region is None else "metadata, config nodes.box_nm"
+    yield Row("volume", "voxels", "voxels", Range.exact(extent.box.n_voxels), source)
+    yield Row("volume", "tissue_um3", "um^3", Range.exact(extent.volume_um3), source)
+    yield Row("volume", "decoded_bytes", "B", Range.exact(job.decoded_bytes), source)
 
 
 def _work(job: _Job) -> Iterator[Row]:
@@ -189,6 +199,8 @@ def _work(job: _Job) -> Iterator[Row]:
     yield Row("work", "nodes", "nodes", content.n_nodes, content.source)
     yield Row("work", "blocks", "blocks", Range.exact(job.n_blocks), "metadata, config cubes.block_vx")
     yield Row("work", "pairs", "pairs", Range.exact(pairs.n_pairs), "config pairs.n_pairs")
+    if job.em is None:
+        return
     source = "nodes x encoders, the untrained one too" if job.n_encoders > 1 else "nodes"
     yield Row("work", "cubes_to_embed", "cubes", content.n_nodes * job.n_encoders, source)
     yield Row("work", "cubes_to_store", "cubes", job.n_stored_cubes, "distinct nodes of the pairs")
@@ -202,13 +214,15 @@ def _readings(job: _Job) -> Iterator[_StageReading]:
     config, nothing = job.config, Range.exact(0)
     block = config.cubes.block_vx
     if config.skeletons.source == "kimimaro":
-        whole = job.segmentation.reading(job.segmentation.bounds.size)
+        whole = replace(job.segmentation, region=None).reading(job.segmentation.bounds.size)
         n_bytes = whole.n_chunk_voxels * job.segmentation.bytes_per_voxel
         yield _StageReading("skeletonize", nothing, Range.exact(n_bytes), Range.exact(whole.n_chunks))
     x, y, z = (math.ceil(config.nodes.snap_nm / s) for s in job.segmentation.voxel_size_nm)
     grown = job.segmentation.reading(block, ((x, y, z), (x, y, z)))
     n_bytes = grown.n_chunk_voxels * job.segmentation.bytes_per_voxel
     yield _StageReading("nodes", nothing, Range.exact(n_bytes), Range.exact(grown.n_chunks))
+    if job.em is None:
+        return
     yield _cubes_reading(job, "cubes", job.stored_size_vx, job.n_stored_cubes, block_vx=block, times=1)
     x, y, z = (2 * edge if job.goes_together else edge for edge in block)
     yield _cubes_reading(
@@ -226,7 +240,7 @@ def _cubes_reading(
 ) -> _StageReading:
     """Blocks are read whole with the cubes' margins, unless so few cubes lie in them that those are less."""
     n_bytes, requests = [], Range.exact(0)
-    for extent in (job.em, job.segmentation):
+    for extent in job.volumes:
         grown = extent.reading(block_vx, cube_margins(size_vx), shift=job.shift(size_vx))
         chunks = (n_cubes * extent.chunks_of_cube(size_vx)).at_most(grown.n_chunks)
         n_bytes.append(chunks * (grown.n_chunk_voxels / grown.n_chunks * extent.bytes_per_voxel * times))
@@ -243,8 +257,7 @@ def _reading_rows(job: _Job, readings: list[_StageReading]) -> Iterator[Row]:
         transferred = transferred + r.segmentation_bytes / plan.segmentation_compression
         requests = requests + r.requests
     yield Row("reading", "read_bytes", "B", total, "sum of the above")
-    decoded = (job.em.bytes_per_voxel + job.segmentation.bytes_per_voxel) * job.em.bounds.n_voxels
-    yield Row("reading", "times_the_volume", "x", total / decoded, "read / volume")
+    yield Row("reading", "times_the_volume", "x", total / job.decoded_bytes, "read / volume")
     source = "config plan.em_compression, segmentation_compression"
     yield Row("reading", "transferred_bytes", "B", transferred, source)
     yield Row("reading", "requests", "chunks", requests, "metadata: one a chunk, no shards")
@@ -253,8 +266,9 @@ def _reading_rows(job: _Job, readings: list[_StageReading]) -> Iterator[Row]:
 def _storage(job: _Job) -> Iterator[Row]:
     """Bytes that lie in the run's folder at its end."""
     config, nodes = job.config, job.content.n_nodes
-    vertex_um = sum(job.em.voxel_size_nm) / 3 / 1000
-    skeletons = job.content.cable_um / vertex_um * _NODE_BYTES * _PARQUET
+    vertex_um = sum(job.segmentation.voxel_size_nm) / 3 / 1000
+    beyond = job.segmentation.bounds.n_voxels / job.segmentation.box.n_voxels
+    skeletons = job.content.cable_um * beyond / vertex_um * _NODE_BYTES * _PARQUET
     raw = job.n_stored_cubes * job.stored_size_vx**3
     share = job.rates["stored_share_of_cube"]
     cubes = Range(raw.low * share.value, raw.expected * share.value, raw.high)
@@ -263,6 +277,8 @@ def _storage(job: _Job) -> Iterator[Row]:
     parts = {
         "skeletons_bytes": (skeletons, "cable / voxel size x 32 B"),
         "nodes_bytes": (nodes * _NODE_BYTES * _PARQUET, f"nodes x {_NODE_BYTES} B"),
+    }
+    later = {
         "cubes_bytes": (cubes, f"cubes x {job.stored_size_vx}^3 B x share on disk ({share.source})"),
         "embeddings_bytes": (
             nodes * (2 * row * job.n_encoders) * _PARQUET,
@@ -273,6 +289,8 @@ def _storage(job: _Job) -> Iterator[Row]:
             f"nodes x {row + 4} B x {settings} settings x {job.n_encoders} encoders",
         ),
     }
+    if job.em is not None:
+        parts |= later
     total = Range.exact(0)
     for key, (value, source) in parts.items():
         total = total + value
@@ -282,46 +300,54 @@ def _storage(job: _Job) -> Iterator[Row]:
 
 def _time(job: _Job, readings: list[_StageReading]) -> Iterator[Row]:
     """Core-hours of each stage, then GPU-hours."""
-    config, nodes = job.config, job.content.n_nodes
     read = {r.stage: _hours(r.n_bytes / 1e6, job.rates["read_mb_per_s"]) for r in readings}
-    encoding = _encoding(job, config.embed.precision)
-    training = _encoding(job, config.train.precision)
-    cut = job.rates["cut_mvoxel_per_s"]
-    stored_mvoxel = job.n_stored_cubes * (job.stored_size_vx**3 / 1e6)
-    embedded = nodes * job.n_encoders
-    embedding_mb = embedded * ((_NODE_BYTES + 4 * config.encoder.embedding_dim) / 1e6)
-    encode = _hours(embedded * job.gflop_per_cube, encoding)
-    train = _hours(Range.exact(job.n_steps_cubes * _TRAINING_STEP * job.gflop_per_cube), training)
-    mvoxel = Range.exact(job.em.bounds.n_voxels / 1e6)
-    parts: list[tuple[str, Range, str]] = []
-    if config.tissue is not None and config.volume is None:
-        rate = job.rates["tissue_mvoxel_per_s"]
-        parts.append(("tissue", _hours(mvoxel, rate), _per_s(rate, "Mvoxel")))
-    if config.skeletons.source == "kimimaro":
-        rate = job.rates["skeletonize_mvoxel_per_s"]
-        parts.append(("skeletonize", read["skeletonize"] + _hours(mvoxel, rate), _per_s(rate, "Mvoxel")))
-    rate = job.rates["nodes_per_s"]
-    parts.append(("nodes", read["nodes"] + _hours(nodes, rate), _per_s(rate, "nodes")))
-    rate = job.rates["pairs_per_s"]
-    parts.append(("pairs", _hours(Range.exact(config.pairs.n_pairs), rate), _per_s(rate, "pairs")))
-    store = job.rates["write_cube_mvoxel_per_s"]
-    storing = _hours(stored_mvoxel, cut) + _hours(stored_mvoxel, store)
-    parts.append(("cubes", read["cubes"] + storing, _per_s(cut, "cut Mvoxel")))
-    parts.append(("train", train, _per_s(training, "GFLOP") + ", 3 forward passes a step"))
-    cutting = _hours(embedded * (config.cubes.size_vx**3 / 1e6), cut)
-    writing = _hours(embedding_mb * 2, job.rates["write_mb_per_s"])
-    parts.append(("embed_but_encode", read["embed"] + cutting + writing, "read, cut, write, compact"))
-    parts.append(("encode", encode, _per_s(encoding, "GFLOP")))
+    parts = [*_time_to_pairs(job, read), *(_time_from_cubes(job, read) if job.em is not None else ())]
     total = beside = Range.exact(0)
     for name, value, source in parts:
         total = total + value
         beside = beside if name in ("train", "encode") else beside + value
         yield Row("time", f"{name}_core_hours", "core-h", value, source)
+    cluster = job.config.cluster
+    workers = cluster.workers if cluster.kind != "none" else 1
     yield Row("time", "core_hours", "core-h", total, "sum of the above: no GPU")
-    workers = config.cluster.workers if config.cluster.kind != "none" else 1
     yield Row("time", "wall_hours", "h", total / workers, f"core-hours / {workers} (config cluster.workers)")
-    yield Row("time", "core_hours_beside_gpu", "core-h", beside, "without train and encode")
-    yield _gpu_hours(job, Range.exact(job.n_steps_cubes * _TRAINING_STEP) + embedded)
+    if job.em is not None:
+        yield Row("time", "core_hours_beside_gpu", "core-h", beside, "without train and encode")
+        yield _gpu_hours(job)
+
+
+def _time_to_pairs(job: _Job, read: dict[str, Range]) -> Iterator[tuple[str, Range, str]]:
+    """Of the stages that need no EM: name, core-hours and source."""
+    config = job.config
+    if config.tissue is not None and config.volume is None:
+        rate = job.rates["tissue_mvoxel_per_s"]
+        yield "tissue", _hours(job.whole_mvoxel, rate), _per_s(rate, "Mvoxel")
+    if config.skeletons.source == "kimimaro":
+        rate = job.rates["skeletonize_mvoxel_per_s"]
+        yield "skeletonize", read["skeletonize"] + _hours(job.whole_mvoxel, rate), _per_s(rate, "Mvoxel")
+    rate = job.rates["nodes_per_s"]
+    yield "nodes", read["nodes"] + _hours(job.content.n_nodes, rate), _per_s(rate, "nodes")
+    rate = job.rates["pairs_per_s"]
+    yield "pairs", _hours(Range.exact(config.pairs.n_pairs), rate), _per_s(rate, "pairs")
+
+
+def _time_from_cubes(job: _Job, read: dict[str, Range]) -> Iterator[tuple[str, Range, str]]:
+    """Of the stages that need EM: name, core-hours and source."""
+    config = job.config
+    cut, store = job.rates["cut_mvoxel_per_s"], job.rates["write_cube_mvoxel_per_s"]
+    stored_mvoxel = job.n_stored_cubes * (job.stored_size_vx**3 / 1e6)
+    storing = _hours(stored_mvoxel, cut) + _hours(stored_mvoxel, store)
+    yield "cubes", read["cubes"] + storing, _per_s(cut, "cut Mvoxel")
+    rate = _encoding(job, config.train.precision)
+    train = _hours(Range.exact(job.n_steps_cubes * _TRAINING_STEP * job.gflop_per_cube), rate)
+    yield "train", train, _per_s(rate, "GFLOP") + ", 3 forward passes a step"
+    embedded = job.content.n_nodes * job.n_encoders
+    cutting = _hours(embedded * (config.cubes.size_vx**3 / 1e6), cut)
+    embedding_mb = embedded * ((_NODE_BYTES + 4 * config.encoder.embedding_dim) / 1e6)
+    writing = _hours(embedding_mb * 2, job.rates["write_mb_per_s"])
+    yield "embed_but_encode", read["embed"] + cutting + writing, "read, cut, write, compact"
+    rate = _encoding(job, config.embed.precision)
+    yield "encode", _hours(embedded * job.gflop_per_cube, rate), _per_s(rate, "GFLOP")
 
 
 def _encoding(job: _Job, precision: str) -> Rate:
@@ -333,9 +359,10 @@ def _encoding(job: _Job, precision: str) -> Rate:
     )
 
 
-def _gpu_hours(job: _Job, cubes: Range) -> Row:
+def _gpu_hours(job: _Job) -> Row:
     """Training and encoding on a GPU, told only from a rate measured on one or set in the configuration."""
     config, gpu = job.config, None
+    cubes = Range.exact(job.n_steps_cubes * _TRAINING_STEP) + job.content.n_nodes * job.n_encoders
     if config.plan.gpu_tflops is not None:
         rate = Rate(config.plan.gpu_tflops * 1000, "config plan.gpu_tflops")
     else:
@@ -368,7 +395,7 @@ def _money(plan: PlanConfig, *, rows: dict[str, Range | None]) -> Iterator[Row]:
     }
     costs: dict[str, Range | None] = {}
     for key, (amount_key, unit, price_key) in prices.items():
-        amount, price = rows[amount_key], getattr(plan, price_key)
+        amount, price = rows.get(amount_key), getattr(plan, price_key)
         costs[key] = amount / unit * price if amount is not None and price is not None else None
         missing = f"no price: set plan.{price_key}" if price is None else f"{amount_key} not measured"
         source = f"{amount_key} x config plan.{price_key}" if costs[key] is not None else missing

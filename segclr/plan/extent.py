@@ -51,17 +51,24 @@ class Extent:
         voxel_size_nm: (x, y, z).
         chunk_size_vx: (x, y, z) in voxels of that scale; the grid begins at the bounds' start.
         bytes_per_voxel: stored bytes behind one voxel: of a volume reduced on the fly, all finer voxels'.
+        region: where nodes are wanted, within the bounds; None: everywhere.
     """
 
     bounds: BoundingBox
     voxel_size_nm: VoxelSize
     chunk_size_vx: Triple
     bytes_per_voxel: int
+    region: BoundingBox | None = None
+
+    @property
+    def box(self) -> BoundingBox:
+        """Where nodes are wanted."""
+        return self.bounds if self.region is None else self.region
 
     @property
     def size_um(self) -> tuple[float, float, float]:
-        """Edges (x, y, z)."""
-        x, y, z = (n * s / 1000 for n, s in zip(self.bounds.size, self.voxel_size_nm, strict=True))
+        """Edges (x, y, z) of the box where nodes are wanted, as all measures of tissue here."""
+        x, y, z = (n * s / 1000 for n, s in zip(self.box.size, self.voxel_size_nm, strict=True))
         return (x, y, z)
 
     @property
@@ -82,7 +89,9 @@ class Extent:
         *,
         shift: Triple = (0, 0, 0),
     ) -> Reading:
-        """Reading of all blocks; exact, and as quick for a petabyte: axes are counted apart.
+        """Reading of all blocks that hold a part of the region; exact, and as quick for a petabyte.
+
+        Axes are counted apart. Of a block that lies partly in the region only that part is read with margins.
 
         Args:
             block_vx: edges (x, y, z) of a block.
@@ -94,6 +103,8 @@ class Extent:
             for edges in zip(
                 self.bounds.start,
                 self.bounds.stop,
+                self.box.start,
+                self.box.stop,
                 block_vx,
                 self.chunk_size_vx,
                 shift,
@@ -109,12 +120,23 @@ class Extent:
 
 
 def _along_axis(
-    start: int, stop: int, block: int, chunk: int, shift: int, before: int, after: int
+    start: int,
+    stop: int,
+    wanted_from: int,
+    wanted_to: int,
+    block: int,
+    chunk: int,
+    shift: int,
+    before: int,
+    after: int,
 ) -> tuple[int, int, int, int]:
     """Blocks, voxels, chunks and voxels of chunks along one axis."""
     n_blocks = n_voxels = n_chunks = n_chunk_voxels = 0
     edges = [start, *range(start + shift + block, stop, block), stop]
-    for first, end in itertools.pairwise(edges):
+    for block_start, block_stop in itertools.pairwise(edges):
+        first, end = max(block_start, wanted_from), min(block_stop, wanted_to)
+        if first >= end:
+            continue
         low = max(start, first - before)
         high = min(stop, end + after)
         first_chunk, end_chunk = (low - start) // chunk, -(-(high - start) // chunk)

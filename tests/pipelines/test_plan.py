@@ -244,6 +244,42 @@ def test_a_cubic_millimetre_adds_up_by_hand(cubic_millimetre):
     assert expected(plan, "core_hours") == pytest.approx(sum(hours))
 
 
+def test_a_box_of_nodes_is_planned_as_a_box(cubic_millimetre):
+    path = str(cubic_millimetre)
+    whole = plan_run(load_config(path))
+    box = plan_run(load_config(path, ["nodes.box_nm=[[0, 0, 0], [100000, 200000, 300000]]"]))
+    um3 = 100 * 200 * 300
+    assert expected(box, "tissue_um3") == pytest.approx(um3, rel=1e-3)
+    surface = 2 * 1e4 * (1 * 2 + 2 * 3 + 1 * 3)
+    nodes = 5.4 * (um3 / 1.5 + surface / 4 + um3 / 150)
+    assert expected(box, "nodes") == pytest.approx(nodes, rel=1e-3)
+    edges = [1 + math.ceil((voxels - 64 - 512) / 512) for voxels in (3125, 6250, 7500)]  # the first is longer
+    assert expected(box, "blocks") == math.prod(edges)
+    assert expected(box, "read_embed_bytes") < 0.02 * expected(whole, "read_embed_bytes")
+    for key in ("read_skeletonize_bytes", "skeletonize_core_hours"):  # skeletons are made of the whole volume
+        assert expected(box, key) == expected(whole, key)
+    assert expected(box, "skeletons_bytes") == pytest.approx(expected(whole, "skeletons_bytes"), rel=1e-3)
+
+
+def test_a_box_beyond_the_volume_and_an_absent_list_of_ids_are_refused(cubic_millimetre, tmp_path):
+    path = str(cubic_millimetre)
+    with pytest.raises(ConfigError, match="lies beyond the volume"):
+        plan_run(load_config(path, ["nodes.box_nm=[[2e6, 0, 0], [3e6, 1e6, 1e6]]"]))
+    with pytest.raises(MissingDataError):
+        plan_run(load_config(path, [f"nodes.ids={tmp_path}/absent.txt"]))
+
+
+def test_without_em_skeletons_nodes_and_pairs_are_planned(cubic_millimetre):
+    path = str(cubic_millimetre)
+    whole, bare = plan_run(load_config(path)), plan_run(load_config(path, ["volume.em=null"]))
+    keys = {row.key for row in bare.rows}
+    assert not keys & {"cubes_to_embed", "read_embed_bytes", "cubes_bytes", "encode_core_hours", "gpu_hours"}
+    for key in ("nodes", "read_skeletonize_bytes", "read_nodes_bytes", "skeletons_bytes", "pairs_core_hours"):
+        assert expected(bare, key) == expected(whole, key)
+    hours = sum(expected(bare, f"{stage}_core_hours") for stage in ("skeletonize", "nodes", "pairs"))
+    assert expected(bare, "core_hours") == pytest.approx(hours)
+
+
 def test_every_row_has_a_unit_an_order_and_a_source(cubic_millimetre):
     plan = plan_run(load_config(str(cubic_millimetre)))
     assert len({r.key for r in plan.rows}) == len(plan.rows)

@@ -26,14 +26,20 @@ def chunks_touched(box, bounds, chunk):
     chunk=triples,
     cube=st.integers(1, 9),
     shift=st.tuples(*(st.integers(0, 3),) * 3),
+    wanted=st.none() | st.tuples(st.tuples(*(st.floats(0, 0.9),) * 3), st.tuples(*(st.floats(0, 1),) * 3)),
 )
-def test_reading_is_what_a_loop_over_blocks_and_chunks_counts(start, size, block, chunk, cube, shift):
+def test_reading_is_what_a_loop_over_blocks_and_chunks_counts(start, size, block, chunk, cube, shift, wanted):
     bounds = BoundingBox(start, tuple(a + n for a, n in zip(start, size, strict=True)))
-    extent = Extent(bounds, (32, 32, 40), chunk, 8)
+    region = None
+    if wanted is not None:  # a box of at least one voxel within the bounds
+        low = bounds.start + np.floor(np.multiply(wanted[0], size)).astype(int)
+        high = low + 1 + np.floor(np.multiply(wanted[1], bounds.stop - low - 1)).astype(int)
+        region = BoundingBox(low, high)
+    extent = Extent(bounds, (32, 32, 40), chunk, 8, region)
     before, after = cube_margins(cube)
     grid = BlockGrid(start, block, shift)
     of_voxel = {}
-    for voxel in itertools.product(*map(range, bounds.start, bounds.stop)):
+    for voxel in itertools.product(*map(range, extent.box.start, extent.box.stop)):
         of_voxel.setdefault(tuple(grid.blocks_of(np.array([voxel]))[0]), []).append(voxel)
     blocks = [BoundingBox(np.min(v, axis=0), np.max(v, axis=0) + 1) for v in of_voxel.values()]
     grown = [
