@@ -181,6 +181,17 @@ class DistillConfig(Section):
         0.1, ge=0, description="of NT-Xent (nats) between the student's projections of a pair's two views"
     )
 
+    @staticmethod
+    def unused(train: TrainConfig, monitor: MonitorConfig) -> list[str]:
+        """Keys that are set and that a distillation has no use for, each with what it must be."""
+        wanted = (
+            ("train.loss", train.loss, "nt_xent"),
+            ("train.devices", train.devices, 1),
+            ("monitor.probe_every", monitor.probe_every, 0),
+            ("monitor.tensorboard", monitor.tensorboard, False),
+        )
+        return [f"{key} is {value}, allowed {only}" for key, value, only in wanted if value != only]
+
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
         if self.regression_weight + self.contrastive_weight == 0:

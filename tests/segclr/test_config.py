@@ -100,6 +100,22 @@ def test_a_shift_beyond_the_stored_margin_is_refused(written):
     assert load_config(written(tree)).train.augment.shift_vx == 3
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "loss", "vicreg"),
+        ("train", "devices", 2),
+        ("monitor", "probe_every", 10),
+        ("monitor", "tensorboard", True),
+    ],
+)
+def test_what_a_distillation_does_not_use_is_refused_by_its_key(written, section, key, value):
+    tree = {**MINIMAL, section: {key: value}}
+    assert load_config(written(tree)).distill is None
+    with pytest.raises(ConfigError, match=rf"does not use.*{section}\.{key} is {value}"):
+        load_config(written({**tree, "distill": {"teacher": "runs/demo/encoder"}}))
+
+
 @pytest.mark.parametrize("key", ["contrast", "brightness", "log2_gamma", "drop_distance"])
 def test_a_range_of_an_augmentation_begins_with_the_lower_end(key):
     with pytest.raises(ValueError, match=rf"{key} must be two numbers, the lower first, got \[0.5, 0.25\]"):
