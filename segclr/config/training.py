@@ -113,8 +113,9 @@ class TrainConfig(Section):
     )
     predictor_hidden: int = Field(64, ge=1, description="width of the hidden layer of simsiam's predictor")
     optimizer: Literal["lars", "adamw", "sgd"] = Field("adamw", description="kind of optimiser")
-    learning_rate: float = Field(1e-3, gt=0, description="peak, after warm-up; then cosine to 0")
-    weight_decay: float = Field(1e-4, ge=0, description="not applied to norms and biases")
+    # AdamW divides the rate by 0.1 and multiplies it by the decay: both must fit into float32
+    learning_rate: float = Field(1e-3, gt=0, le=1e30, description="peak, after warm-up; then cosine to 0")
+    weight_decay: float = Field(1e-4, ge=0, le=1e6, description="not applied to norms and biases")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 = no limit")
     ema_decay: float = Field(

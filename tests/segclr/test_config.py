@@ -54,6 +54,8 @@ def test_an_unknown_key_is_named_with_its_section(written):
         ("train", "learning_rate", False),
         ("train", "learning_rate", float("nan")),
         ("train", "learning_rate", float("inf")),
+        ("train", "learning_rate", 1e38),
+        ("train", "weight_decay", 1e7),
         ("cubes", "size_vx", [1, 2]),
         ("cubes", "block_vx", [0, 1, 1]),
         ("cubes", "block_vx", [64, 64]),
@@ -69,6 +71,12 @@ def test_an_unknown_key_is_named_with_its_section(written):
 def test_a_value_of_the_wrong_kind_or_range_is_refused_by_its_key(written, section, key, value):
     with pytest.raises(ConfigError, match=rf"{section}\.{key}"):
         load_config(written({**MINIMAL, section: {key: value}}))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**64])
+def test_a_seed_that_not_every_generator_takes_is_refused(written, seed):
+    with pytest.raises(ConfigError, match="seed"):
+        load_config(written({**MINIMAL, "seed": seed}))
 
 
 def test_all_mistakes_are_reported_at_once(written):
