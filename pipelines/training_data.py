@@ -30,12 +30,8 @@ Rows = NDArray[np.int64]
 def training_inputs(run: Run) -> dict[str, str]:
     """Digests of what the trained encoder depends on."""
     config = run.config
-    if run.config.data.source == "store":
-        cubes = stage_digest(run.url, "cubes")
-    else:
-        cubes = digest(run.volume_digest(), run.config.cubes, stage_digest(run.url, "nodes"))
     inputs = {
-        "cubes": cubes,
+        "cubes": _cubes_digest(run),
         "pairs": stage_digest(run.url, "pairs"),
         "data": digest(config.data),
         "encoder": digest(config.encoder),
@@ -46,6 +42,13 @@ def training_inputs(run: Run) -> dict[str, str]:
     if config.encoder.init_from is not None:
         inputs["init_from"] = encoder_digest(config.encoder.init_from)
     return inputs
+
+
+def _cubes_digest(run: Run) -> str:
+    """Of all that decides the voxels of the cubes."""
+    if run.config.data.source == "store":
+        return stage_digest(run.url, "cubes")
+    return digest(run.volume_digest(), run.config.cubes, stage_digest(run.url, "nodes"))
 
 
 def encoder_digest(url: str) -> str:
@@ -84,6 +87,7 @@ def training_data(run: Run, em: Volume, segmentation: Volume) -> TrainingData:
         voxel_size_nm=em.voxel_size_nm,
         size_vx=run.config.cubes.size_vx,
         watch=watch_of(run, pairs),
+        cubes_digest=_cubes_digest(run),
     )
 
 

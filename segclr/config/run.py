@@ -62,4 +62,7 @@ class RunConfig(Section):
                 f"stored cubes lack: set data.source to volume (it is {self.data.source}), or both to 0"
             )
             raise ValueError(msg)
+        if self.distill is not None and (unused := self.distill.unused(self.train, self.monitor)):
+            msg = f"a distillation does not use what is set here: {'; '.join(unused)}"
+            raise ValueError(msg)
         return self

@@ -113,8 +113,9 @@ class TrainConfig(Section):
     )
     predictor_hidden: int = Field(64, ge=1, description="width of the hidden layer of simsiam's predictor")
     optimizer: Literal["lars", "adamw", "sgd"] = Field("adamw", description="kind of optimiser")
-    learning_rate: float = Field(1e-3, gt=0, description="peak, after warm-up; then cosine to 0")
-    weight_decay: float = Field(1e-4, ge=0, description="not applied to norms and biases")
+    # AdamW divides the rate by 0.1 and multiplies it by the decay: both must fit into float32
+    learning_rate: float = Field(1e-3, gt=0, le=1e30, description="peak, after warm-up; then cosine to 0")
+    weight_decay: float = Field(1e-4, ge=0, le=1e6, description="not applied to norms and biases")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 = no limit")
     ema_decay: float = Field(
@@ -180,6 +181,17 @@ class DistillConfig(Section):
     contrastive_weight: float = Field(
         0.1, ge=0, description="of NT-Xent (nats) between the student's projections of a pair's two views"
     )
+
+    @staticmethod
+    def unused(train: TrainConfig, monitor: MonitorConfig) -> list[str]:
+        """Keys that are set and that a distillation has no use for, each with what it must be."""
+        wanted = (
+            ("train.loss", train.loss, "nt_xent"),
+            ("train.devices", train.devices, 1),
+            ("monitor.probe_every", monitor.probe_every, 0),
+            ("monitor.tensorboard", monitor.tensorboard, False),
+        )
+        return [f"{key} is {value}, allowed {only}" for key, value, only in wanted if value != only]
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,14 @@ def _parse(description: Any, where: str) -> tuple[EncoderConfig, VoxelSize, int,
         x, y, z = (float(v) for v in description["voxel_size_nm"])
         config = EncoderConfig.model_validate(architecture).architecture
         recorded = str(description["weights_sha256"])
-        return config, (x, y, z), int(description["size_vx"]), dict(description["training"]), recorded
+        size_vx = description["size_vx"]
+        if not isinstance(size_vx, int) or size_vx < 1:
+            msg = f"{where}: size_vx is {size_vx!r}, allowed are whole numbers of 1 and more"
+            raise EncoderError(msg)
+        if not all(math.isfinite(v) and v > 0 for v in (x, y, z)):
+            msg = f"{where}: voxel_size_nm is {[x, y, z]}, allowed are positive lengths"
+            raise EncoderError(msg)
+        return config, (x, y, z), size_vx, dict(description["training"]), recorded
     except EncoderError:
         raise
     except (KeyError, TypeError, ValueError, ValidationError) as error:

@@ -69,8 +69,16 @@ def newest_checkpoint(folder: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def remove_all_but(folder: str, *, keep: int) -> None:
-    """Delete all checkpoints except the newest ``keep``, record first."""
-    for url in files.glob(folder, f"step-*{_SUFFIX}")[:-keep]:
+    """Delete all checkpoints older than the newest ``keep`` with a record, record first.
+
+    One without a record (killed in between) does not count: it must not displace a good one.
+    """
+    records = set(files.glob(folder, f"step-*{_RECORD}"))
+    urls = files.glob(folder, f"step-*{_SUFFIX}")
+    finished = [url for url in urls if _record_url(url) in records]
+    if len(finished) < keep:
+        return
+    for url in urls[: urls.index(finished[-keep])]:
         files.remove(_record_url(url))
         files.remove(url)
 

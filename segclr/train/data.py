@@ -23,6 +23,8 @@ class TrainingData:
         voxel_size_nm: nm (x, y, z) of a voxel.
         size_vx: edge of the cubes the encoder sees.
         watch: what to record of the training, besides what it always does.
+        cubes_digest: of what the cubes show; a training goes on with the same one only. Empty: the caller
+            answers for the cubes, since comparing their voxels would mean reading them all.
     """
 
     cubes: CubeSource
@@ -31,6 +33,7 @@ class TrainingData:
     voxel_size_nm: VoxelSize
     size_vx: int
     watch: Watch = field(default_factory=Watch)
+    cubes_digest: str = ""
 
     @property
     def n_pairs(self) -> int:

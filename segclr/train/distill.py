@@ -31,7 +31,7 @@ from segclr.train.dataset import PairDataset
 from segclr.train.history import balanced_rows
 from segclr.train.identity import refuse_other, training_identity
 from segclr.train.look import Row, look_at
-from segclr.train.module import ContrastiveModule
+from segclr.train.module import ContrastiveModule, advice_when_out_of_memory, own_pairs
 from segclr.train.optimizer import make_optimizer
 from segclr.train.pair_retrieval import pair_retrieval
 from segclr.train.precision import resolve_training_precision
@@ -42,6 +42,7 @@ __all__ = ["distil_encoder", "explained_share", "regression_loss"]
 _IDENTITY = "segclr_distillation"  # key in the checkpoint
 _KEPT_CHECKPOINTS = 2
 _BATCH_SIZE = 64
+_LEAST_SPREAD = 1e-6  # of the largest number: what float32 rounds
 _SIZE_TOLERANCE = 0.05  # 32 and 33 nm count as equal, as for stored scales
 
 
@@ -69,14 +70,20 @@ def distil_encoder(
 ) -> Encoder:
     """Distil, or go on with the distillation that ``folder`` (any URL) holds.
 
-    Of ``train`` it takes the steps, batch, optimiser and its schedule, clipping, precision, temperature,
-    augmentation and how often to look and save. Writes ``checkpoints/`` and ``history.csv`` into the folder.
-    Stopped at any moment and called again, it gives on a CPU the same bits as an undisturbed one.
+    ``train`` means what it means for ``train_encoder``; with ``accumulate`` the teacher's spread too, which
+    the regression is divided by, is that of a micro-batch. What would not be used is refused.
+
+    Writes ``checkpoints/`` and ``history.csv`` into the folder. Stopped at any moment and called again, it
+    gives on a CPU the same bits as an undisturbed one.
 
     Raises:
-        TrainingError: teacher and data or student do not fit, or the loss is not finite.
+        TrainingError: teacher and data or student do not fit, the teacher says the same of everything,
+            the loss or weights are not finite, memory is full, or keys are set that would not be used.
         RunMismatchError: the folder holds checkpoints of another distillation.
     """
+    if unused := distill.unused(train, data.watch.config):
+        msg = f"a distillation does not use what is set here: {'; '.join(unused)}"
+        raise TrainingError(msg)
     _check_teacher(teacher, data, encoder)
     identity = training_identity(
         data, {"encoder": encoder, "train": train, "distill": distill}, seed=seed, teacher=teacher.digest
@@ -95,6 +102,7 @@ def distil_encoder(
             work.look()
             work.write(history_url)
         if work.step % train.checkpoint_every == 0 or work.step == train.steps:
+            work.module.refuse_broken_weights(work.step)
             state = {**work.state_dict(), _IDENTITY: identity}
             CheckedCheckpoints().save_checkpoint(state, checkpoint_url(checkpoints, work.step))
             remove_all_but(checkpoints, keep=_KEPT_CHECKPOINTS)
@@ -111,7 +119,7 @@ def distil_encoder(
         "n_held_out_pairs": len(data.held_out),
         "result": work.rows[-1],
     }
-    network = work.module.network.cpu()
+    network = work.module.encoder_network.cpu()
     network.rescale_embeddings(scale=work.scale, offset=work.offset.cpu())
     return Encoder(encoder, network, voxel_size_nm=data.voxel_size_nm, size_vx=data.size_vx, training=summary)
 
@@ -151,7 +159,7 @@ class _Distillation:
         self.device = resolve_device()
         self.module = ContrastiveModule(
             build_network(self.encoder, seed=self.seed).to(self.device).train(),
-            loss=build_loss(self.train.model_copy(update={"loss": "nt_xent"}), self.encoder, seed=self.seed),
+            loss=build_loss(self.train, self.encoder, seed=self.seed),
             config=self.train,
             voxel_size_nm=self.data.voxel_size_nm,
             size_vx=self.data.size_vx,
@@ -167,13 +175,24 @@ class _Distillation:
         self.dataset = PairDataset(
             self.data.cubes, self.data.training, batch_pairs=self.train.batch_pairs, seed=self.seed
         )
-        self.optimizer = make_optimizer(self.module.network, self.train)
+        self.micro_batches = own_pairs(
+            self.train.batch_pairs, accumulate=self.train.accumulate, rank=0, n_processes=1
+        )
+        self.optimizer = make_optimizer(self.module, self.train)
         # The student learns the teacher's embeddings less their mean over their spread, which no rate of
         # learning need be tuned to; its last layer takes both up in the end.
+        first = self._on_device(self.dataset[0])
         with torch.inference_mode():
-            wanted = self.teacher.network(self.module.views(self._on_device(self.dataset[0])))
+            parts = [self.teacher.network(self.module.views(first, pairs)) for pairs in self.micro_batches]
+        wanted = torch.cat(parts)
         self.offset = wanted.mean(dim=0)
-        self.scale = float((wanted - self.offset).square().mean().sqrt()) or 1.0
+        self.scale = float((wanted - self.offset).square().mean().sqrt())
+        if not self.scale > _LEAST_SPREAD * float(wanted.abs().max()):
+            msg = (
+                f"the teacher has nothing to teach: its embeddings of {len(wanted)} views, of numbers up to "
+                f"{float(wanted.abs().max())}, spread by {self.scale}; has it been trained?"
+            )
+            raise TrainingError(msg)
         held_out = self.data.held_out
         if len(held_out) < 2:
             msg = f"watching the distillation needs at least 2 held-out pairs, got {len(held_out)}"
@@ -202,37 +221,42 @@ class _Distillation:
         for group in self.optimizer.param_groups:
             group["lr"] = self.train.learning_rate * self.module.rate_factor(self.step)
         batch = self._on_device(batch)
-        views = self.module.views(batch)
+        losses = []
+        with advice_when_out_of_memory(self.train):
+            self.optimizer.zero_grad()
+            for pairs in self.micro_batches:
+                parts = self._losses_of(batch, pairs)
+                self.module.refuse_infinite(parts[0], self.step)
+                (parts[0] / len(self.micro_batches)).backward()  # type: ignore[no-untyped-call]
+                losses.append([part.item() for part in parts])
+            if self.train.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(self.module.network.parameters(), self.train.gradient_clip)
+            self.optimizer.step()
+        self.module.update_average()
+        self.losses.append(np.mean(losses, axis=0).tolist())
+        self.step += 1
+
+    def _losses_of(self, batch: PairBatch, pairs: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The whole loss of some pairs of a batch, and its two terms without their weights."""
+        views = self.module.views(batch, pairs)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
                 wanted = self.teacher.network(views)
             embeddings = self.module.network(views)
             projections = self.module.network.project(embeddings)
         regression = regression_loss(embeddings.float(), (wanted.float() - self.offset) / self.scale)
-        groups = batch.groups if self.train.mask_same_segment else None
+        groups = batch.groups[pairs] if self.train.mask_same_segment else None
         view_a, view_b = projections.float().chunk(2)
         contrast = self.module.loss(view_a, view_b, groups)
         loss = self.distill.regression_weight * regression + self.distill.contrastive_weight * contrast
-        if not bool(torch.isfinite(loss)):
-            msg = (
-                f"the loss of step {self.step} is {loss.item()}: lower train.learning_rate "
-                f"({self.train.learning_rate}), set train.gradient_clip, or distil in float32"
-            )
-            raise TrainingError(msg)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.train.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.module.network.parameters(), self.train.gradient_clip)
-        self.optimizer.step()
-        self.losses.append([loss.item(), regression.item(), contrast.item()])
-        self.step += 1
+        return loss, regression, contrast
 
     def _on_device(self, batch: PairBatch) -> PairBatch:
         return PairBatch(batch.step, *(column.to(self.device) for column in batch[1:]))
 
     def look(self) -> None:
         """Add a row on held-out pairs: how much of the teacher they tell, and how well partners are found."""
-        student = self._embed(self.module.network) * self.scale + self.offset.cpu()
+        student = self._embed(self.module.encoder_network) * self.scale + self.offset.cpu()
         teacher = self._embed(self.teacher.network)
         means = np.mean(self.losses, axis=0) if self.losses else np.full(3, np.nan)
         cells = torch.from_numpy(self.groups)
@@ -253,7 +277,7 @@ class _Distillation:
         self.losses = []
 
     def _embed(self, network: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        self.module.network.eval()
+        self.module.encoder_network.eval()
         parts = []
         for start in range(0, len(self.watched), _BATCH_SIZE):
             stored = torch.from_numpy(self.data.cubes.read(self.watched[start : start + _BATCH_SIZE]))
@@ -261,14 +285,14 @@ class _Distillation:
             parts.append(
                 encode(network, cubes, batch_size=_BATCH_SIZE, device=self.device, dtype=torch.float32).cpu()
             )
-        self.module.network.train()
+        self.module.encoder_network.train()
         return torch.cat(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint."""
         return {
             "global_step": self.step,
-            "network": self.module.network.state_dict(),
+            "state_dict": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rows": self.rows,
             "losses": self.losses,
@@ -277,7 +301,8 @@ class _Distillation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.step = state["global_step"]
-        self.module.network.load_state_dict(state["network"])
+        self.module.on_load_checkpoint(state)  # refuses another architecture
+        self.module.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rows, self.losses = list(state["rows"]), list(state["losses"])
 

@@ -31,8 +31,11 @@ def train_encoder(
     gives on a CPU, bit for bit, the weights and history of an undisturbed run. ``on_step`` is called with
     (steps done, steps in all), ``on_warning`` with a text when the encoder begins to collapse.
 
+    Going on is refused with other settings, pairs or ``data.cubes_digest``; without that digest the caller
+    answers for the cubes, whose voxels are not compared.
+
     Raises:
-        RunMismatchError: the folder holds checkpoints of another configuration, seed or set of pairs.
+        RunMismatchError: the folder holds checkpoints of another configuration, seed, set of pairs or cubes.
         CorruptDataError: the folder holds finished checkpoints, and none can be read.
         TrainingError: the loss is not finite, the pairs cannot make a batch, or memory is full.
     """

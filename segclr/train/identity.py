@@ -40,6 +40,7 @@ def training_identity(
         "size_vx": data.size_vx,
         "voxel_size_nm": [float(v) for v in data.voxel_size_nm],
         "n_cubes": len(data.cubes),
+        "cubes_digest": data.cubes_digest,
         "pairs_sha256": files.sha256(b"|".join(pairs)),
     }
 

@@ -26,7 +26,7 @@ from segclr.train.batch import PairBatch
 from segclr.train.optimizer import learning_rate_factor, make_optimizer
 from segclr.train.recompute import recompute_activations
 
-__all__ = ["ContrastiveModule", "own_pairs"]
+__all__ = ["ContrastiveModule", "advice_when_out_of_memory", "own_pairs"]
 
 _ALL = slice(None)
 
@@ -83,9 +83,13 @@ class ContrastiveModule(pl.LightningModule):
             recompute_activations(network.backbone)
 
     @property
-    def encoder_network(self) -> torch.nn.Module:
+    def encoder_network(self) -> EncoderNetwork:
         """The network that a finished training hands out: the running mean where there is one."""
-        return self.network if self.average is None else self.average.module
+        if self.average is None:
+            return self.network
+        mean = self.average.module
+        assert isinstance(mean, EncoderNetwork)
+        return mean
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> torch.Tensor:
         """One optimiser step; the mean loss over micro-batches and processes.
@@ -105,18 +109,22 @@ class ContrastiveModule(pl.LightningModule):
             len(batch.groups), accumulate=self.config.accumulate, rank=rank, n_processes=n_processes
         )
         losses = []
-        with _advice_when_out_of_memory(self.config):
+        with advice_when_out_of_memory(self.config):
             optimizer.zero_grad()
             for pairs in micro_batches:
                 loss = self.pair_loss(batch, pairs)
                 losses.append(mean_over_processes(loss))
-                self._refuse_infinite(losses[-1], batch.step)
+                self.refuse_infinite(losses[-1], batch.step)
                 self.manual_backward(loss / len(micro_batches))
             optimizer.step()
         scheduler.step()
+        self.update_average()
+        return torch.stack(losses).mean()
+
+    def update_average(self) -> None:
+        """Take the weights after a step into the running mean, where there is one."""
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return torch.stack(losses).mean()
 
     def pair_loss(self, batch: PairBatch, pairs: slice = _ALL) -> torch.Tensor:
         """Loss of some pairs of a batch, the rest of the micro-batch being in other processes."""
@@ -160,8 +168,16 @@ class ContrastiveModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to save weights that are not finite: a broken state must not replace a good one."""
+        self.refuse_broken_weights(self.global_step)
+
+    def refuse_broken_weights(self, step: int) -> None:
+        """Stop before weights are saved that are not finite.
+
+        Raises:
+            TrainingError: some are not, after ``step`` steps.
+        """
         if not all(bool(torch.isfinite(t).all()) for t in self.state_dict().values()):
-            msg = f"weights are not finite after step {self.global_step}; the last checkpoint is kept"
+            msg = f"weights are not finite after step {step}; the last checkpoint is kept"
             raise TrainingError(msg)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -182,7 +198,12 @@ class ContrastiveModule(pl.LightningModule):
             msg = f"the checkpoint is of another architecture: {'; '.join(differing[:3])}{more}"
             raise RunMismatchError(msg)
 
-    def _refuse_infinite(self, loss: torch.Tensor, step: int) -> None:
+    def refuse_infinite(self, loss: torch.Tensor, step: int) -> None:
+        """Stop before a loss that is not finite reaches the weights.
+
+        Raises:
+            TrainingError: it is not; the message says what to change.
+        """
         if not bool(torch.isfinite(loss)):
             msg = (
                 f"the loss of step {step} is {loss.item()}: lower train.learning_rate "
@@ -193,7 +214,8 @@ class ContrastiveModule(pl.LightningModule):
 
 
 @contextmanager
-def _advice_when_out_of_memory(config: TrainConfig) -> Iterator[None]:
+def advice_when_out_of_memory(config: TrainConfig) -> Iterator[None]:
+    """Full memory within is a ``TrainingError`` that says what to change."""
     try:
         yield
     except RuntimeError as error:

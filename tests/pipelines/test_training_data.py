@@ -1,5 +1,6 @@
 """What training reads, from the store and from the volume."""
 
+import json
 import shutil
 
 import numpy as np
@@ -59,6 +60,24 @@ def test_an_encoder_trained_from_the_volume_without_a_store_is_the_same(run_with
 def test_a_store_beyond_the_memory_allowed_is_streamed(run_with):
     run = run_with(train={"memory_gb": 1e-6})
     assert isinstance(training_data(run, *run.open_volumes()).cubes, CubeStore)
+
+
+@pytest.mark.parametrize("source", ["store", "volume"])
+def test_other_cubes_under_the_same_pairs_are_another_input(run_with, tmp_path, source):
+    """Voxels are not compared where a training goes on: this digest answers for them."""
+    run = run_with(data={"source": source})
+    before = training_inputs(run)
+    digest_before = training_data(run, *run.open_volumes()).cubes_digest
+    stage = "cubes" if source == "store" else "nodes"
+    record = next(iter(sorted((tmp_path / "run/records" / stage).glob("*.json"))))
+    tree = json.loads(record.read_text())
+    name = next(iter(tree["files"]))
+    tree["files"][name]["sha256"] = "0" * 64  # as of a file with other cubes or nodes
+    record.write_text(json.dumps(tree))
+    after = training_inputs(run)
+    assert {key for key in before if before[key] != after[key]} == {"cubes"}
+    data = training_data(run, *run.open_volumes())
+    assert (data.cubes_digest, before["cubes"]) == (after["cubes"], digest_before)
 
 
 def test_balance_and_growth_reach_the_data(run_with):

@@ -54,6 +54,8 @@ def test_an_unknown_key_is_named_with_its_section(written):
         ("train", "learning_rate", False),
         ("train", "learning_rate", float("nan")),
         ("train", "learning_rate", float("inf")),
+        ("train", "learning_rate", 1e38),
+        ("train", "weight_decay", 1e7),
         ("cubes", "size_vx", [1, 2]),
         ("cubes", "block_vx", [0, 1, 1]),
         ("cubes", "block_vx", [64, 64]),
@@ -69,6 +71,12 @@ def test_an_unknown_key_is_named_with_its_section(written):
 def test_a_value_of_the_wrong_kind_or_range_is_refused_by_its_key(written, section, key, value):
     with pytest.raises(ConfigError, match=rf"{section}\.{key}"):
         load_config(written({**MINIMAL, section: {key: value}}))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**64])
+def test_a_seed_that_not_every_generator_takes_is_refused(written, seed):
+    with pytest.raises(ConfigError, match="seed"):
+        load_config(written({**MINIMAL, "seed": seed}))
 
 
 def test_all_mistakes_are_reported_at_once(written):
@@ -98,6 +106,22 @@ def test_a_shift_beyond_the_stored_margin_is_refused(written):
         load_config(written(tree))
     tree["cubes"]["margin_vx"] = 3
     assert load_config(written(tree)).train.augment.shift_vx == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "loss", "vicreg"),
+        ("train", "devices", 2),
+        ("monitor", "probe_every", 10),
+        ("monitor", "tensorboard", True),
+    ],
+)
+def test_what_a_distillation_does_not_use_is_refused_by_its_key(written, section, key, value):
+    tree = {**MINIMAL, section: {key: value}}
+    assert load_config(written(tree)).distill is None
+    with pytest.raises(ConfigError, match=rf"does not use.*{section}\.{key} is {value}"):
+        load_config(written({**tree, "distill": {"teacher": "runs/demo/encoder"}}))
 
 
 @pytest.mark.parametrize("key", ["contrast", "brightness", "log2_gamma", "drop_distance"])

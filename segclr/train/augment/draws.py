@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segclr.errors import TrainingError
+
 __all__ = ["Draws", "mixed", "view_keys"]
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: the step of splitmix64
@@ -35,7 +37,13 @@ def view_keys(seed: int, samples: NDArray[np.int64]) -> NDArray[np.uint64]:
     Args:
         seed: of the run.
         samples: int64 [n], global numbers of the pairs.
+
+    Raises:
+        TrainingError: the seed does not fit into 64 bits.
     """
+    if not 0 <= seed < 2**64:
+        msg = f"a seed is a whole number from 0 to 2^64 - 1, got {seed}"
+        raise TrainingError(msg)
     numbers = np.asarray(samples).astype(np.uint64) * np.uint64(2)
     views = np.concatenate([numbers, numbers + np.uint64(1)])
     start = mixed(np.array([seed], dtype=np.uint64) + np.uint64(_GOLDEN))

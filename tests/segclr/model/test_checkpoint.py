@@ -76,6 +76,11 @@ def test_a_missing_folder_or_file_is_named(encoder, tmp_path):
         ({"architecture": {"kind": "transformer"}}, "unknown architecture 'transformer'"),
         ({"architecture": {"kind": "resnet3d", "depth": 11}}, "cannot be understood"),
         ({"voxel_size_nm": [1, 2]}, "cannot be understood"),
+        ({"voxel_size_nm": [8, 0, 8]}, r"voxel_size_nm is \[8.0, 0.0, 8.0\], allowed are positive"),
+        ({"voxel_size_nm": [8, "nan", 8]}, "allowed are positive lengths"),
+        ({"size_vx": 17.9}, "size_vx is 17.9, allowed are whole numbers"),
+        ({"size_vx": "17"}, "size_vx is '17'"),
+        ({"size_vx": 0}, "size_vx is 0"),
     ],
 )
 def test_a_description_that_is_not_ours_is_refused(encoder, tmp_path, change, message):

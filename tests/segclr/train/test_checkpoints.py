@@ -83,6 +83,16 @@ def test_a_foreign_pickle_is_never_executed(tmp_path):
         read_checkpoint(str(path))
 
 
+def test_files_without_a_record_displace_no_finished_checkpoint(folder):
+    for step in (1001, 9999):
+        (folder / f"step-{step:08d}.ckpt").write_bytes(b"killed while it was written")
+    remove_all_but(str(folder), keep=2)
+    assert sorted(p.name for p in folder.glob("*.json")) == ["step-00000200.json", "step-00001000.json"]
+    assert newest_checkpoint(str(folder))[0] == checkpoint_url(str(folder), 1000)
+    remove_all_but(str(folder), keep=3)  # more than there are
+    assert len(list(folder.glob("*.json"))) == 2
+
+
 def test_only_the_newest_are_kept(folder):
     remove_all_but(str(folder), keep=2)
     assert sorted(p.name for p in folder.iterdir()) == [

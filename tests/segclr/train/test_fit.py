@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,26 @@ def test_another_configuration_or_seed_is_refused_with_the_keys_named(fit, train
 def test_the_number_of_workers_and_of_checkpoints_changes_nothing(fit, train_config, tmp_path):
     other = train_config.model_copy(update={"num_workers": 1, "checkpoint_every": 3})
     assert fit(tmp_path / "a").digest == fit(tmp_path / "b", train=other).digest
+
+
+def test_other_cubes_under_the_same_pairs_are_refused_by_their_digest(
+    data, encoder_config, train_config, tmp_path
+):
+    def stop(step, _total):
+        if step == 2:
+            raise StoppedError
+
+    def go(cubes_digest, on_step=None):
+        told = replace(data, cubes_digest=cubes_digest)
+        return train_encoder(
+            told, encoder=encoder_config, train=train_config, folder=str(tmp_path), seed=3, on_step=on_step
+        )
+
+    with pytest.raises(StoppedError):
+        go("a", stop)
+    with pytest.raises(RunMismatchError, match="cubes_digest was 'a', is now 'b'"):
+        go("b")
+    assert go("a").training["result"]["step"] == 8
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(fit, train_config, tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """Random numbers that depend on a key and a name alone."""
 
 import numpy as np
+import pytest
 from scipy import stats
 
+from segclr.errors import TrainingError
 from segclr.train.augment.draws import Draws, mixed, view_keys
 
 
@@ -20,6 +22,12 @@ def test_keys_depend_on_seed_number_and_side_and_never_meet():
     assert len(np.unique(keys)) == 3 * 2 * 20_000
     alone = view_keys(1, np.array([777]))
     assert alone.tolist() == view_keys(1, np.arange(1000))[[777, 1777]].tolist()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_beyond_64_bits_is_refused(seed):
+    with pytest.raises(TrainingError, match=f"from 0 to 2\\^64 - 1, got {seed}"):
+        view_keys(seed, np.arange(2))
 
 
 def test_far_samples_have_keys_too():
