@@ -235,11 +235,15 @@ def _nothing_left(run: Run, *, dropped: int) -> DataError:
         "outside_box",
     )
     found = ", ".join(f"{name.replace('_', ' ')} {_total(run, 'place-nodes', name)}" for name in names)
-    return DataError(
-        "no segment is large enough to get a node: the segmentation is empty, skeletons.min_segment_vx "
-        f"({run.config.skeletons.min_segment_vx}) or nodes.min_cable_nm is too large, or nodes.ids or "
-        f"nodes.box_nm leave none: {found}, dropped {dropped}"
-    )
+    made = run.config.skeletons.source == "kimimaro"
+    causes = ["the segmentation is empty"]
+    if made:
+        causes.append(f"skeletons.min_segment_vx ({run.config.skeletons.min_segment_vx}) is too large")
+    nodes = run.config.nodes
+    for key, value in (("ids", nodes.ids), ("box_nm", nodes.box_nm), ("min_cable_nm", nodes.min_cable_nm)):
+        if value:
+            causes.append(f"nodes.{key} leaves none")
+    return DataError(f"no segment gets a node: {', or '.join(causes)}; {found}, dropped {dropped}")
 
 
 def _total(run: Run, stage: str, name: str) -> int:

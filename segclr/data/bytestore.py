@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -66,16 +67,36 @@ def translated(error: Exception, *, what: str, timeout_s: float) -> SegclrError:
     """The project's error for one of tensorstore's, which differ by the word they begin with."""
     text = str(error)
     kind, _, rest = text.partition(": ")
-    detail = rest.split(" [http_response_body", 1)[0].split(" [source locations", 1)[0].replace("\n", " ")
+    said = re.split(r" \[(?:http_response_body|source locations|tensorstore_spec)", rest or text, maxsplit=1)
+    detail = said[0].replace("\n", " ")
     if isinstance(error, TimeoutError):
         return ReadTimeoutError(f"{what} did not end within {timeout_s:g} s (volume.timeout_s)")
     if kind in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
         return AccessDeniedError(f"{what} is denied: {detail}")
     if kind == "NOT_FOUND":
         return MissingDataError(f"{what}: {detail}")
+    refused = _what_the_server_did(detail)
+    if refused is not None:
+        return UnreachableError(f"{what} cannot be read: {refused}")
     if kind in ("DATA_LOSS", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "OUT_OF_RANGE"):
         return CorruptDataError(f"{what} cannot be decoded: {detail}")
-    return UnreachableError(f"{what} cannot be read: {detail or text}")
+    return UnreachableError(f"{what} cannot be read: {detail}")
+
+
+def _what_the_server_did(detail: str) -> str | None:
+    """In words, where a server answered, but not what was asked of it; the data may be fine."""
+    if "ignored by server" in detail:
+        return (
+            "the server sends whole files where a range of bytes is asked for, as Python's http.server does; "
+            "sharded volumes need one that can"
+        )
+    status = re.search(r"\[HTTP response code: (\d+)\]|\[HTTP code (\d+)\]|HTTP/\S+ (\d{3})", detail)
+    code = next((int(c) for c in status.groups() if c), 0) if status else 0
+    if 300 <= code < 400:
+        return f"the server sends elsewhere (HTTP {code}), which is not followed: give the address it names"
+    if 400 <= code < 500:
+        return f"the server does not take the request (HTTP {code})"
+    return None
 
 
 def absolute(url: str) -> str:

@@ -6,6 +6,7 @@ A level's voxel size is its own scale times the multiscale's, by axis name and u
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,6 +118,10 @@ def _levels(
         firsts_nm.append(_floats(first_nm))
     if not sizes:
         msg = f"{folder} has no levels: the multiscales' datasets are empty"
+        raise VolumeError(msg)
+    if sizes != sorted(sizes, key=math.prod):
+        listed = ", ".join(str(dataset["path"]) for dataset in multiscale["datasets"])
+        msg = f"{folder} lists its levels as {listed}; the finest must come first (OME-Zarr, multiscales)"
         raise VolumeError(msg)
     levels: list[ArrayScale | LevelBesideGrid] = []
     places = first_voxels(firsts_nm, sizes)

@@ -120,7 +120,8 @@ def allot_pairs(cables_nm: NDArray[np.float64], config: PairConfig) -> NDArray[n
     if not weights.sum() > 0:
         msg = (
             f"no pair can be drawn: of {len(cables_nm)} segments the longest cable between nodes is "
-            f"{cables_nm.max(initial=0):.0f} nm, pairs.min_distance_nm is {config.min_distance_nm:g}"
+            f"{cables_nm.max(initial=0):.0f} nm, pairs.min_distance_nm is {config.min_distance_nm:g}; lower "
+            "that, or nodes.spacing_nm, so that segments have more than one node"
         )
         raise DataError(msg)
     exact = weights / weights.sum() * config.n_pairs

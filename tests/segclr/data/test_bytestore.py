@@ -6,7 +6,7 @@ import pytest
 import tensorstore
 
 from segclr.data.access import Access
-from segclr.data.bytestore import kvstore_spec
+from segclr.data.bytestore import ByteStore, Deadline, kvstore_spec, translated
 from segclr.data.volume import open_volume
 from segclr.errors import (
     AccessDeniedError,
@@ -279,3 +279,28 @@ def test_a_store_of_another_kind_is_refused():
 def test_choices_that_mean_nothing_are_refused(choice):
     with pytest.raises(VolumeError, match=next(iter(choice))):
         Access(**choice)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(302, "sends elsewhere .HTTP 302., which is not followed"), (400, "HTTP 400")]
+)
+def test_what_a_server_did_is_not_called_damage(tmp_path, status, said):
+    (tmp_path / "key").write_bytes(b"whole")
+    with serving(tmp_path) as server:
+        server.set("key", status)
+        with pytest.raises(UnreachableError, match=said):
+            ByteStore(server.url).read("key", Deadline(20))
+
+
+def test_a_server_without_ranges_is_named_as_the_cause():
+    error = ValueError("DATA_LOSS: Requested byte range [16, 32) was ignored by server")
+    found = translated(error, what="the shard", timeout_s=1)
+    assert isinstance(found, UnreachableError)
+    assert "whole files where a range of bytes is asked for" in str(found)
+
+
+def test_a_message_ends_before_tensorstores_own_description():
+    error = ValueError(
+        "NOT_FOUND: no metadata [tensorstore_spec='{\"context\": {}}'] [source locations='a.cc']"
+    )
+    assert str(translated(error, what="the array", timeout_s=1)) == "the array: no metadata"

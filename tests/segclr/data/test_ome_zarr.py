@@ -175,6 +175,12 @@ def pyramid(folder, array, places, factors=(1, 2, 4)):
         group.create_array(level["path"], shape=array.shape, dtype=array.dtype, chunks=(4, 4, 4))[:] = array
 
 
+def test_levels_listed_coarse_first_are_refused_in_those_words(tmp_path, segmentation):
+    pyramid(tmp_path, segmentation, [(0, 0, 0)] * 2, factors=(2, 1))
+    with pytest.raises(VolumeError, match="lists its levels as 0, 1; the finest must come first"):
+        opened(tmp_path)
+
+
 def test_a_level_half_a_voxel_beside_the_convention_of_the_others_is_refused_by_name(tmp_path, segmentation):
     # the corner of a crop that begins at an odd fine voxel: one and the same place in nm for both levels
     pyramid(tmp_path, segmentation, [(1, 1, 1), (0.5, 0.5, 0.5)])
