@@ -5,8 +5,8 @@ python benchmarks/fib25_settings.py --seed 2 --steps 800 --only base "cube 49"
 
 The base is configs/fib25.yaml with weak grey changes. Settings are compared on splits of seeds other than 0,
 so that the result of configs/fib25.yaml (seed 0) is not the one they were chosen by. Skeletons, nodes and
-pairs, and cubes where a setting leaves them alone, are made once a seed. What stands in the result file is not
-done again.
+pairs, and cubes where a setting leaves them alone, are made once a seed. What stands in the result file is
+not done again.
 """
 
 import argparse
