@@ -96,12 +96,21 @@ class PairRows:
 
 @dataclass(frozen=True, eq=False)
 class PairDataset(Dataset[PairBatch]):
-    """Item k is the whole batch of step k."""
+    """Item k is the batch of step k, or one process's part of it.
+
+    Attributes:
+        cubes: stored cubes.
+        pairs: to learn from.
+        batch_pairs: pairs in a whole batch.
+        seed: of their order.
+        own: places in the batch of the pairs that are read, one slice a micro-batch; all by default.
+    """
 
     cubes: CubeSource
     pairs: PairRows
     batch_pairs: int
     seed: int
+    own: tuple[slice, ...] = (slice(None),)
 
     def __post_init__(self) -> None:
         """Refuse what cannot make a batch."""
@@ -118,7 +127,8 @@ class PairDataset(Dataset[PairBatch]):
 
     def __getitem__(self, step: int) -> PairBatch:
         """Read the cubes of a step's pairs."""
-        samples = sample_numbers(step, batch_pairs=self.batch_pairs)
+        batch = sample_numbers(step, batch_pairs=self.batch_pairs)
+        samples = np.concatenate([batch[places] for places in self.own])
         drawn = self._order.take(samples)
         cubes = torch.from_numpy(self._read(drawn, samples))
         cubes_a, cubes_b = cubes.chunk(2)

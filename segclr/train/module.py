@@ -20,7 +20,7 @@ from segclr.geometry import VoxelSize
 from segclr.model import EncoderNetwork
 from segclr.model.inference import is_out_of_memory
 from segclr.model.loss import PairLoss
-from segclr.model.loss.gather import mean_over_processes, rank_and_count
+from segclr.model.loss.gather import mean_over_processes
 from segclr.train.augment import random_views
 from segclr.train.batch import PairBatch
 from segclr.train.optimizer import learning_rate_factor, make_optimizer
@@ -92,7 +92,7 @@ class ContrastiveModule(pl.LightningModule):
         return mean
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> torch.Tensor:
-        """One optimiser step; the mean loss over micro-batches and processes.
+        """One optimiser step on this process's pairs; the mean loss over micro-batches and processes.
 
         Raises:
             TrainingError: the loss is not finite, the batch was made for another step, or it does not fit
@@ -104,10 +104,7 @@ class ContrastiveModule(pl.LightningModule):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(scheduler, LambdaLR)
-        rank, n_processes = rank_and_count()
-        micro_batches = own_pairs(
-            len(batch.groups), accumulate=self.config.accumulate, rank=rank, n_processes=n_processes
-        )
+        micro_batches = own_pairs(len(batch.groups), accumulate=self.config.accumulate, rank=0, n_processes=1)
         losses = []
         with advice_when_out_of_memory(self.config):
             optimizer.zero_grad()

@@ -27,7 +27,7 @@ from segclr.train.datamodule import PairDataModule
 from segclr.train.dataset import PairDataset
 from segclr.train.history import History
 from segclr.train.look import Row
-from segclr.train.module import ContrastiveModule
+from segclr.train.module import ContrastiveModule, own_pairs
 from segclr.train.precision import resolve_training_precision
 
 __all__ = [
@@ -113,7 +113,8 @@ def run_session(
         size_vx=data.size_vx,
         seed=seed,
     )
-    dataset = PairDataset(data.cubes, data.training, batch_pairs=train.batch_pairs, seed=seed)
+    own = own_pairs(train.batch_pairs, accumulate=train.accumulate, rank=rank, n_processes=train.devices)
+    dataset = PairDataset(data.cubes, data.training, batch_pairs=train.batch_pairs, seed=seed, own=tuple(own))
     keeper = _Keeper(checkpoint_folder(session.folder), session.identity, on_step)
     with _quiet_lightning():
         trainer = _trainer(session, module, [history, keeper] if rank == 0 else [keeper])
@@ -175,7 +176,7 @@ def _trainer(session: Session, module: ContrastiveModule, callbacks: list[pl.Cal
         max_epochs=-1,
         callbacks=callbacks,
         plugins=[LightningEnvironment(), CheckedCheckpoints()],  # also inside a SLURM job
-        use_distributed_sampler=False,  # every process sees whole batches and takes its pairs of each
+        use_distributed_sampler=False,  # every process reads its own pairs of each batch
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

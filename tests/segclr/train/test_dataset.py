@@ -8,6 +8,7 @@ import pytest
 from segclr.errors import TrainingError
 from segclr.train import ArrayCubes, PairDataset, PairRows
 from segclr.train.augment import view_keys
+from segclr.train.module import own_pairs
 from segclr.train.order import SegmentsInTurn
 
 
@@ -32,6 +33,25 @@ def test_an_item_holds_the_cubes_and_groups_of_its_pairs(data):
     assert np.array_equal(batch.cubes_a.numpy(), data.cubes.cubes[data.training.rows_a[drawn]])
     assert np.array_equal(batch.cubes_b.numpy(), data.cubes.cubes[data.training.rows_b[drawn]])
     assert np.array_equal(batch.groups.numpy(), data.training.groups[drawn])
+
+
+@pytest.mark.parametrize(("accumulate", "n_processes"), [(1, 2), (2, 3)])
+def test_processes_read_their_own_pairs_and_together_the_whole_batch(data, accumulate, n_processes):
+    whole = PairDataset(data.cubes, data.training, batch_pairs=12, seed=0)[4]
+    taken = []
+    for rank in range(n_processes):
+        own = own_pairs(12, accumulate=accumulate, rank=rank, n_processes=n_processes)
+        cubes = CountingCubes(data.cubes.cubes)
+        dataset = PairDataset(cubes, data.training, batch_pairs=12, seed=0, own=tuple(own))
+        part = dataset[4]
+        places = [place for each in own for place in range(12)[each]]
+        for found, wanted in zip(part[1:], whole[1:], strict=True):
+            assert np.array_equal(found.numpy(), wanted[places].numpy())
+        rows = data.training.order(0).take(part.samples.numpy())
+        needed = np.union1d(data.training.rows_a[rows], data.training.rows_b[rows])
+        assert cubes.asked == [needed.tolist()]
+        taken += places
+    assert sorted(taken) == list(range(12))
 
 
 def test_a_cube_shared_by_several_pairs_is_read_once():
