@@ -33,7 +33,17 @@ _WHOLE = (
     "evaluate",
     "report",
 )
-"""Stages of every whole run."""
+"""Stages of every whole run that trains its encoder on stored cubes."""
+
+
+def _whole(run: Run) -> list[str]:
+    """The stages without which a run is not whole."""
+    unneeded: set[str] = set()
+    if not run.config.trains:
+        unneeded = {"draw-pairs", "pairs", "cubes"}
+    elif run.config.data.source == "volume":
+        unneeded = {"cubes"}
+    return [name for name in _WHOLE if name not in unneeded]
 
 
 def saved_run(url: str) -> Run:
@@ -122,7 +132,7 @@ def run_faults(url: str) -> tuple[list[str], list[str]]:
     """Every broken promise of a whole run, and every part that it went on without, one line each."""
     run = saved_run(url)
     stages = {stage for stage, _, _ in _parts(run)}
-    faults = [f"{name}: not done" for name in _WHOLE if name not in stages]
+    faults = [f"{name}: not done" for name in _whole(run) if name not in stages]
     for stage, part, kind in _parts(run):
         record = read_record(run.url, stage, part)
         if kind == "failed":

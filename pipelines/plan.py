@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from pipelines.given_encoder import follow_encoder
 from pipelines.nodes import place_nodes
 from pipelines.packaged import packaged_rates
 from pipelines.run import Run
@@ -74,13 +75,16 @@ def plan_run(config: RunConfig, *, n_samples: int = 0, seed: int = 0) -> Plan:
         MissingDataError: there is no volume, or a sample was asked of tissue that is not made yet.
         VolumeError: the volumes cannot be used.
         CubeError: a cube does not fit into the volume.
-        ConfigError: a rate is neither measured nor set, or the number of samples is below 0.
+        ConfigError: a rate is neither measured nor set, the number of samples is below 0, or the
+            configuration does not fit the finished encoder it names.
+        EncoderError: that encoder cannot be understood.
     """
     from segclr.model.flops import gflop_per_cube
 
     if n_samples < 0:
         msg = f"the number of sampled blocks must be 0 or more, got {n_samples}"
         raise ConfigError(msg)
+    config = follow_encoder(config)
     run = _run(config)
     if config.nodes.ids is not None:
         read_segment_ids(config.nodes.ids)  # what a run could not read is told now

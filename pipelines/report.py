@@ -40,7 +40,7 @@ def _write(run: Run, _part: str) -> Outcome:
     sections = [
         _summary_section(run),
         tissue_section(run, nodes),
-        training_section(run),
+        *([training_section(run)] if run.config.trains else []),
         embedding_section(run, nodes),
         *(probe_section(run, task) for task in tasks_of(run) if task != "retrieval"),
         retrieval_section(run),
@@ -50,7 +50,9 @@ def _write(run: Run, _part: str) -> Outcome:
     facts = {
         "nodes": f"{len(nodes):,} on {len(np.unique(nodes.segment_ids)):,} segments",
         "held out": f"{n_held_out:,} nodes on {len(held_out):,} segments, never seen in training",
-        "training": f"{config.train.steps:,} steps of {config.train.batch_pairs:,} pairs",
+        "training": f"{config.train.steps:,} steps of {config.train.batch_pairs:,} pairs"
+        if config.embed.encoder is None
+        else f"none here: the encoder is {config.embed.encoder}",
         "voxel size (x, y, z)": " x ".join(f"{v:g}" for v in run.volume.voxel_size_nm) + " nm",
         "cube": f"{config.cubes.size_vx} voxels on a side",
         "encoder": f"ResNet-{config.encoder.depth}, {config.encoder.width:g} of the published width, "

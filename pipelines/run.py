@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipelines.given_encoder import follow_encoder
 from segclr import files
 from segclr._version import __version__
 from segclr.config import LabelConfig, RunConfig, VolumeConfig, decisive, digest
@@ -205,8 +206,12 @@ def open_run(config: RunConfig) -> Run:
 
     Raises:
         RunMismatchError: the folder was written with another configuration; the message names the keys.
-        ConfigError: the folder cannot be one, or cannot be written.
+        ConfigError: the folder cannot be one, or cannot be written, or the configuration does not fit the
+            finished encoder it names.
+        MissingDataError: that encoder is not there.
+        EncoderError: it cannot be understood.
     """
+    config = follow_encoder(config)
     run = Run(_run_url(config.run), config)
     if config.volume is not None:
         run.open_segmentation()

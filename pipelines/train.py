@@ -12,7 +12,7 @@ from pipelines.blocks import Stage
 from pipelines.progress import Progress, console
 from pipelines.records import Outcome
 from pipelines.run import TRAINED, UNTRAINED, Run, missing_chunks
-from pipelines.training_data import training_data, training_inputs
+from pipelines.training_data import encoder_digest, training_data, training_inputs
 from segclr import files
 from segclr.config import digest
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch is imported where training begins
     from segclr.model import Encoder
     from segclr.train import TrainingData
 
-__all__ = ["train_stage", "untrained_stage", "write_encoder"]
+__all__ = ["given_encoder_stage", "train_stage", "untrained_stage", "write_encoder"]
 
 
 def _encoder_files(folder: str) -> tuple[str, str]:
@@ -110,6 +110,22 @@ def untrained_stage(run: Run) -> Stage:
     return Stage(
         UNTRAINED.stage("encoder"), ("encoder",), functools.partial(_make_untrained, run), inputs, alone=True
     )
+
+
+def given_encoder_stage(run: Run, url: str) -> Stage:
+    """In place of ``train``: one part, which copies a finished encoder to where one trained here would be.
+
+    So the run tells where its embeddings come from, whatever becomes of the other folder.
+    """
+    inputs = {"encoder": encoder_digest(url)}
+    return Stage("train", ("encoder",), functools.partial(_copy, run, url), inputs, alone=True)
+
+
+def _copy(run: Run, url: str, _part: str) -> Outcome:
+    from segclr.model.checkpoint import load_encoder
+
+    load_encoder(url).save(run.path(TRAINED.folder("encoder")))
+    return Outcome(_encoder_files(TRAINED.folder("encoder")))
 
 
 def _make_untrained(run: Run, _part: str) -> Outcome:

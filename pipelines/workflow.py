@@ -65,18 +65,24 @@ def _pairs(run: Run) -> Steps:
     from pipelines.pairs import draw_stage, pairs_stage, segments_stage
 
     yield segments_stage(run)
-    yield draw_stage(run)
-    yield pairs_stage(run)
+    if run.config.trains:
+        yield draw_stage(run)
+        yield pairs_stage(run)
 
 
 def _cubes(run: Run) -> Steps:
     from pipelines.cubes import cubes_stage
 
-    if run.config.data.source == "store":
+    if run.config.trains and run.config.data.source == "store":
         yield cubes_stage(run)
 
 
 def _train(run: Run) -> Steps:
+    if run.config.embed.encoder is not None:
+        from pipelines.train import given_encoder_stage
+
+        yield given_encoder_stage(run, run.config.embed.encoder)
+        return
     if run.config.distill is not None:
         from pipelines.distill import distill_stage
 
@@ -213,8 +219,18 @@ def _check_skeletons(config: RunConfig, commands: list[str]) -> None:
             raise ConfigError(msg)
 
 
+def _check_encoder(config: RunConfig, commands: list[str]) -> None:
+    """Refuse to prepare a training that will not be, where that alone was asked for."""
+    if not config.trains and commands == ["cubes"]:
+        msg = (
+            "embed.encoder is a finished encoder, so nothing is trained and no cubes are stored: segclr embed"
+        )
+        raise ConfigError(msg)
+
+
 def _run(config: RunConfig, commands: list[str], share: Share) -> Run:
     _check_skeletons(config, commands)
+    _check_encoder(config, commands)
     _check_device(config)
     run = open_run(config)
     check_labels(run)

@@ -14,6 +14,11 @@ __all__ = ["AggregateConfig", "EmbedConfig", "EvaluateConfig", "LabelConfig"]
 class EmbedConfig(Section):
     """Embedding of all nodes."""
 
+    encoder: str | None = Field(
+        None,
+        description="URL of a finished encoder, such as another run's encoder/ or what segclr import-weights "
+        "wrote; the run then draws no pairs and trains nothing. null: the encoder that this run trains",
+    )
     batch_size: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = Field(
         64, description="cubes encoded at once; auto: found by trial within memory_gb, once a run"
     )

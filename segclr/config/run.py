@@ -45,6 +45,11 @@ class RunConfig(Section):
     cluster: Annotated[ClusterConfig, FREE] = ClusterConfig()
     plan: Annotated[PlanConfig, FREE] = PlanConfig()
 
+    @property
+    def trains(self) -> bool:
+        """Whether this run makes its encoder itself."""
+        return self.embed.encoder is None
+
     @model_validator(mode="after")
     def _check_across_sections(self) -> Self:
         if self.tissue is None and self.volume is None:
@@ -61,6 +66,9 @@ class RunConfig(Section):
                 "train.augment.dilate_vx and merge_probability need the tissue around a segment, which "
                 f"stored cubes lack: set data.source to volume (it is {self.data.source}), or both to 0"
             )
+            raise ValueError(msg)
+        if self.distill is not None and not self.trains:
+            msg = "embed.encoder is a finished encoder, distill makes a new one: leave one of them out"
             raise ValueError(msg)
         if self.distill is not None and (unused := self.distill.unused(self.train, self.monitor)):
             msg = f"a distillation does not use what is set here: {'; '.join(unused)}"

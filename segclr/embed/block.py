@@ -72,7 +72,7 @@ def embed_nodes(
     points, ids = checked_centers(points_nm, segment_ids)
     voxels = voxels_of_points(points, em.voxel_size_nm)
     _check(em.bounds.contains(voxels) & (ids > 0), voxels, ids)
-    kind = cube_kind(encoder)
+    kind = cube_kind(encoder.training)
     starts = cube_starts(points, em.voxel_size_nm, size_vx=encoder.size_vx, rounding=kind.rounding)
     batch_size = config.batch_size
     if batch_size == "auto":

@@ -12,7 +12,6 @@ from segclr.geometry import Rounding
 
 if TYPE_CHECKING:
     from segclr.config import CubeConfig
-    from segclr.model.encoder import Encoder
 
 __all__ = ["CubeKind", "cube_kind"]
 
@@ -41,13 +40,13 @@ class CubeKind:
         return {**training, _KEY: {"content": self.content, "rounding": self.rounding}}
 
 
-def cube_kind(encoder: Encoder) -> CubeKind:
-    """What an encoder was trained on; masked EM where it does not tell, as the released ones.
+def cube_kind(training: Mapping[str, Any]) -> CubeKind:
+    """What an encoder's account of its training tells; masked EM where it does not, as the released ones.
 
     Raises:
         EncoderError: it tells what this version does not know.
     """
-    told = encoder.training.get(_KEY, {})
+    told = training.get(_KEY, {})
     kind = CubeKind(**told) if isinstance(told, dict) and set(told) <= {"content", "rounding"} else None
     if kind is None or kind.content not in get_args(Content) or kind.rounding not in get_args(Rounding):
         msg = (

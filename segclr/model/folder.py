@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +16,15 @@ from segclr.errors import CorruptDataError, EncoderError
 from segclr.geometry import VoxelSize
 from segclr.model.weights import weights_from_bytes
 
-__all__ = ["CONFIG_FILE", "FORMAT", "WEIGHTS_FILE", "EncoderFolder", "read_folder"]
+__all__ = [
+    "CONFIG_FILE",
+    "FORMAT",
+    "WEIGHTS_FILE",
+    "EncoderDescription",
+    "EncoderFolder",
+    "read_description",
+    "read_folder",
+]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -45,6 +53,28 @@ class EncoderFolder:
     weights_sha256: str
 
 
+class EncoderDescription(NamedTuple):
+    """What ``config.json`` tells of an encoder: as :class:`EncoderFolder`, without the weights."""
+
+    config: EncoderConfig
+    voxel_size_nm: VoxelSize
+    size_vx: int
+    training: Mapping[str, Any]
+    weights_sha256: str
+
+
+def read_description(url: str) -> EncoderDescription:
+    """Read what an encoder's folder tells of it, and no weights.
+
+    Raises:
+        MissingDataError: the folder has no ``config.json``.
+        CorruptDataError: it is no JSON.
+        EncoderError: the format or architecture is unknown.
+    """
+    where = files.join(url, CONFIG_FILE)
+    return _parse(files.read_json(where), where)
+
+
 def read_folder(url: str) -> EncoderFolder:
     """Read and check an encoder's folder, from any URL.
 
@@ -53,9 +83,8 @@ def read_folder(url: str) -> EncoderFolder:
         CorruptDataError: a file is damaged, or the two do not belong together.
         EncoderError: the format or architecture is unknown.
     """
-    where, weights_url = files.join(url, CONFIG_FILE), files.join(url, WEIGHTS_FILE)
-    description = files.read_json(where)
-    config, voxel_size_nm, size_vx, training, recorded = _parse(description, where)
+    weights_url = files.join(url, WEIGHTS_FILE)
+    config, voxel_size_nm, size_vx, training, recorded = read_description(url)
     content = files.read_bytes(weights_url)
     received = files.sha256(content)
     if received != recorded:
@@ -72,7 +101,7 @@ def read_folder(url: str) -> EncoderFolder:
     return EncoderFolder(config, voxel_size_nm, size_vx, training, weights, received)
 
 
-def _parse(description: Any, where: str) -> tuple[EncoderConfig, VoxelSize, int, dict[str, Any], str]:
+def _parse(description: Any, where: str) -> EncoderDescription:
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         found = description.get("format") if isinstance(description, dict) else type(description).__name__
         msg = f"{where} is not an encoder's description: format is {found!r}, allowed {FORMAT!r}"
@@ -93,7 +122,7 @@ def _parse(description: Any, where: str) -> tuple[EncoderConfig, VoxelSize, int,
         if not all(math.isfinite(v) and v > 0 for v in (x, y, z)):
             msg = f"{where}: voxel_size_nm is {[x, y, z]}, allowed are positive lengths"
             raise EncoderError(msg)
-        return config, (x, y, z), size_vx, dict(description["training"]), recorded
+        return EncoderDescription(config, (x, y, z), size_vx, dict(description["training"]), recorded)
     except EncoderError:
         raise
     except (KeyError, TypeError, ValueError, ValidationError) as error:

@@ -132,8 +132,15 @@ class _Job:
         return self.n_blocks >= LEAST_TOGETHER and per_part <= self.config.cubes.part_nodes
 
     @property
+    def n_pairs(self) -> int:
+        """Pairs that are drawn; none where a finished encoder is given."""
+        return self.config.pairs.n_pairs if self.config.trains else 0
+
+    @property
     def n_steps_cubes(self) -> int:
-        """Cubes that pass the encoder in training."""
+        """Cubes that pass the encoder in training; none where a finished one is given."""
+        if not self.config.trains:
+            return 0
         return self.config.train.steps * 2 * self.config.train.batch_pairs
 
     @property
@@ -143,7 +150,9 @@ class _Job:
     @property
     def n_stored_cubes(self) -> Range:
         """Distinct nodes of the pairs: n of 2 p draws from N are ``N (1 - (1 - 1 / N)^(2 p))`` on average."""
-        draws = 2 * self.config.pairs.n_pairs
+        if not self.n_pairs:
+            return Range.exact(0)
+        draws = 2 * self.n_pairs
 
         def distinct(n: float) -> float:
             return -n * math.expm1(draws * math.log1p(-1 / n)) if n > 1 else n
@@ -193,12 +202,12 @@ def _volume(job: _Job) -> Iterator[Row]:
 
 
 def _work(job: _Job) -> Iterator[Row]:
-    content, pairs = job.content, job.config.pairs
+    content = job.content
     yield Row("work", "cable_um", "um", content.cable_um, content.source)
     yield Row("work", "segments", "trees", content.n_segments, content.source)
     yield Row("work", "nodes", "nodes", content.n_nodes, content.source)
     yield Row("work", "blocks", "blocks", Range.exact(job.n_blocks), "metadata, config cubes.block_vx")
-    yield Row("work", "pairs", "pairs", Range.exact(pairs.n_pairs), "config pairs.n_pairs")
+    yield Row("work", "pairs", "pairs", Range.exact(job.n_pairs), "config pairs.n_pairs")
     if job.em is None:
         return
     source = "nodes x encoders, the untrained one too" if job.n_encoders > 1 else "nodes"
@@ -328,7 +337,7 @@ def _time_to_pairs(job: _Job, read: dict[str, Range]) -> Iterator[tuple[str, Ran
     rate = job.rates["nodes_per_s"]
     yield "nodes", read["nodes"] + _hours(job.content.n_nodes, rate), _per_s(rate, "nodes")
     rate = job.rates["pairs_per_s"]
-    yield "pairs", _hours(Range.exact(config.pairs.n_pairs), rate), _per_s(rate, "pairs")
+    yield "pairs", _hours(Range.exact(job.n_pairs), rate), _per_s(rate, "pairs")
 
 
 def _time_from_cubes(job: _Job, read: dict[str, Range]) -> Iterator[tuple[str, Range, str]]:
