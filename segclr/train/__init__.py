@@ -10,11 +10,14 @@ from segclr.train.augment import (
 from segclr.train.batch import PairBatch
 from segclr.train.dataset import ArrayCubes, CubeSource, PairDataset, PairRows
 from segclr.train.fit import TrainingData, train_encoder
+from segclr.train.label_head import LabelHead
+from segclr.train.supervised import train_supervised
 from segclr.train.volume_cubes import VolumeCubes
 
 __all__ = [
     "ArrayCubes",
     "CubeSource",
+    "LabelHead",
     "PairBatch",
     "PairDataset",
     "PairRows",
@@ -26,4 +29,5 @@ __all__ = [
     "draw_views",
     "random_views",
     "train_encoder",
+    "train_supervised",
 ]
