@@ -44,6 +44,7 @@ __all__ = [
     "encoders_of",
     "evaluate_stage",
     "fit_classifier",
+    "labels_of",
     "node_classes",
     "predict_nodes",
     "tasks_of",
@@ -138,7 +139,7 @@ def _probe(run: Run, task: str) -> list[dict[str, Any]]:
 
 def _labelled(run: Run, task: str, table: EmbeddingTable) -> tuple[Joined, Split]:
     """Rows that have a label, and which of them are on which side, by the run's held-out segments."""
-    joined = join_labels(table, _labels(run, task, table))
+    joined = join_labels(table, labels_of(run, task, table))
     ids = table.segment_ids[joined.rows]
     held_out = np.array(sorted(held_out_segments(run)), dtype=np.uint64)
     split = split_from_segments(
@@ -159,7 +160,8 @@ def node_classes(run: Run, task: str, nodes: NodeTable) -> NDArray[np.str_]:
     return np.array([of_node.get(key, "") for key in keys], dtype=str)
 
 
-def _labels(run: Run, task: str, table: EmbeddingTable) -> Labels:
+def labels_of(run: Run, task: str, table: EmbeddingTable) -> Labels:
+    """The labels of a task, of the nodes or segments of a table."""
     return _compartments(run) if task == "compartment" else _cell_type_labels(run, table.segment_ids)
 
 

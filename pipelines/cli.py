@@ -97,6 +97,10 @@ def run(
     cluster: Cluster = None,
     part: Part = None,
     of: Of = None,
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Of a benchmark: the small one, to see that all of it works.")
+    ] = False,
 ) -> None:
     """Run all stages of a configuration.
 
@@ -104,7 +108,15 @@ def run(
 
     Example: segclr run configs/fib25.yaml --set train.steps=400
     """
-    _whole(read_config(config, set_, cluster), part, of)
+    loaded = read_config(config, set_, cluster)
+    if quick:
+        from segclr.errors import ConfigError
+
+        if loaded.benchmark is None or not loaded.benchmark.quick:
+            msg = f"--quick is for a benchmark that says in benchmark.quick what is small; {config} does not"
+            raise ConfigError(msg)
+        loaded = read_config(config, [*loaded.benchmark.quick, *(set_ or [])], cluster)
+    _whole(loaded, part, of)
 
 
 @app.command()
@@ -203,12 +215,18 @@ def _print_scores(config: RunConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipelines.report import score_table
     from pipelines.run import open_run
 
     done = open_run(config)
-    header, rows = score_table(done)
-    table = Table(*header, title=f"{config.name}: held-out cells, macro F1 or share retrieved")
+    if config.benchmark is None:
+        from pipelines.report import score_table
+
+        (header, rows), on = score_table(done), "held-out cells"
+    else:
+        from pipelines.benchmark_report import benchmark_table
+
+        (header, rows), on = benchmark_table(done), "test tissues"
+    table = Table(*header, title=f"{config.name}: {on}, macro F1 or share retrieved")
     for row in rows:
         table.add_row(*row)
     Console(width=100).print(table)

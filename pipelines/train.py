@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.blocks import Stage
 from pipelines.progress import Progress, console
 from pipelines.records import Outcome
-from pipelines.run import TRAINED, UNTRAINED, Run, missing_chunks
+from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run, missing_chunks
 from pipelines.training_data import encoder_digest, training_data, training_inputs
 from segclr import files
 from segclr.config import digest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch is imported where training begins
     from segclr.model import Encoder
     from segclr.train import TrainingData
 
-__all__ = ["given_encoder_stage", "train_stage", "untrained_stage", "write_encoder"]
+__all__ = ["given_encoder_stage", "train_stage", "untrained_stage", "use_threads", "write_encoder"]
 
 
 def _encoder_files(folder: str) -> tuple[str, str]:
@@ -68,7 +68,7 @@ def write_encoder(
     """
     em, segmentation = run.open_volumes()
     data = training_data(run, em, segmentation)
-    _use_threads(run)
+    use_threads(run)
     transferred = _tell_transfer(run)
     with Progress(name, total=run.config.train.steps, unit="steps") as progress:
         encoder = learn(data, progress)
@@ -97,7 +97,7 @@ def _tell_transfer(run: Run) -> tuple[str, ...]:
     return (name,)
 
 
-def _use_threads(run: Run) -> None:
+def use_threads(run: Run) -> None:
     """As many as configured; starting local workers leaves OMP_NUM_THREADS=1 behind in this process."""
     import torch
 
@@ -112,20 +112,21 @@ def untrained_stage(run: Run) -> Stage:
     )
 
 
-def given_encoder_stage(run: Run, url: str) -> Stage:
+def given_encoder_stage(run: Run, url: str, which: EmbeddingSet = TRAINED) -> Stage:
     """In place of ``train``: one part, which copies a finished encoder to where one trained here would be.
 
     So the run tells where its embeddings come from, whatever becomes of the other folder.
     """
+    name = "train" if which == TRAINED else which.stage("encoder")
     inputs = {"encoder": encoder_digest(url)}
-    return Stage("train", ("encoder",), functools.partial(_copy, run, url), inputs, alone=True)
+    return Stage(name, ("encoder",), functools.partial(_copy, run, url, which), inputs, alone=True)
 
 
-def _copy(run: Run, url: str, _part: str) -> Outcome:
+def _copy(run: Run, url: str, which: EmbeddingSet, _part: str) -> Outcome:
     from segclr.model.checkpoint import load_encoder
 
-    load_encoder(url).save(run.path(TRAINED.folder("encoder")))
-    return Outcome(_encoder_files(TRAINED.folder("encoder")))
+    load_encoder(url).save(run.path(which.folder("encoder")))
+    return Outcome(_encoder_files(which.folder("encoder")))
 
 
 def _make_untrained(run: Run, _part: str) -> Outcome:

@@ -175,6 +175,10 @@ def run_all(config: RunConfig, share: Share = WHOLE) -> Run:
     if config.volume is not None and config.volume.em is None:
         msg = "a whole run needs volume.em; without it: segclr skeletonize, segclr nodes, segclr pairs"
         raise ConfigError(msg)
+    if config.benchmark is not None:
+        from pipelines.benchmark import run_benchmark
+
+        return run_benchmark(config, share)
     return _run(config, _wanted(config), share)
 
 

@@ -1,7 +1,8 @@
 """Classifiers on embeddings, splits by cell, and what they are judged by; nothing here imports torch."""
 
 from segclr.classify.evaluate import UNKNOWN, Evaluation, evaluate
-from segclr.classify.forest import forest_baseline
+from segclr.classify.few_labels import draw_labelled
+from segclr.classify.forest import forest_baseline, forest_classifier
 from segclr.classify.labels import Joined, Labels, join_labels
 from segclr.classify.linear import LinearClassifier
 from segclr.classify.retrieval import RetrievalResult, retrieval
@@ -18,8 +19,10 @@ __all__ = [
     "Split",
     "call_unknown",
     "check_no_leak",
+    "draw_labelled",
     "evaluate",
     "forest_baseline",
+    "forest_classifier",
     "join_labels",
     "normalised_entropy",
     "retrieval",

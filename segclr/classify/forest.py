@@ -10,9 +10,14 @@ from segclr.classify.evaluate import Evaluation, evaluate
 from segclr.classify.split import Split
 from segclr.errors import DataError
 
-__all__ = ["forest_baseline"]
+__all__ = ["forest_baseline", "forest_classifier"]
 
 _N_TREES = 200
+
+
+def forest_classifier(*, seed: int) -> RandomForestClassifier:
+    """A class-balanced random forest, not fitted, of one thread."""
+    return RandomForestClassifier(_N_TREES, class_weight="balanced", random_state=seed, n_jobs=1)
 
 
 def forest_baseline(
@@ -38,7 +43,7 @@ def forest_baseline(
     if features.ndim != 2 or len(features) != len(classes) or not np.isfinite(features).all():
         msg = f"features must be finite [n, k] with n = {len(classes)} classes, got {features.shape}"
         raise DataError(msg)
-    forest = RandomForestClassifier(_N_TREES, class_weight="balanced", random_state=seed, n_jobs=1)
+    forest = forest_classifier(seed=seed)
     forest.fit(features[split.train], classes[split.train])
     return evaluate(
         classes[split.test],

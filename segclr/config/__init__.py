@@ -3,6 +3,7 @@
 Units stand in the keys' names; every default is stated here and nowhere else.
 """
 
+from segclr.config.benchmark import BenchmarkConfig
 from segclr.config.encoder import STEM_STRIDES, EncoderConfig, Stem
 from segclr.config.jobs import JobConfig
 from segclr.config.load import load_config
@@ -18,6 +19,7 @@ __all__ = [
     "STEM_STRIDES",
     "AggregateConfig",
     "AugmentConfig",
+    "BenchmarkConfig",
     "ClusterConfig",
     "CubeConfig",
     "DataConfig",

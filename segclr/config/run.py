@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from segclr.config.benchmark import BenchmarkConfig
 from segclr.config.encoder import EncoderConfig
 from segclr.config.results import AggregateConfig, EmbedConfig, EvaluateConfig, LabelConfig
 from segclr.config.section import FREE, Section
@@ -42,6 +43,9 @@ class RunConfig(Section):
     aggregate: AggregateConfig = AggregateConfig()
     labels: Annotated[LabelConfig, FREE] = LabelConfig()
     evaluate: Annotated[EvaluateConfig, FREE] = EvaluateConfig()
+    benchmark: BenchmarkConfig | None = Field(
+        None, description="compare encoders on made tissues: the run is then several, in folders within it"
+    )
     cluster: Annotated[ClusterConfig, FREE] = ClusterConfig()
     plan: Annotated[PlanConfig, FREE] = PlanConfig()
 
@@ -67,6 +71,8 @@ class RunConfig(Section):
                 f"stored cubes lack: set data.source to volume (it is {self.data.source}), or both to 0"
             )
             raise ValueError(msg)
+        if self.benchmark is not None:
+            self._check_benchmark(self.benchmark)
         if self.distill is not None and not self.trains:
             msg = "embed.encoder is a finished encoder, distill makes a new one: leave one of them out"
             raise ValueError(msg)
@@ -74,3 +80,13 @@ class RunConfig(Section):
             msg = f"a distillation does not use what is set here: {'; '.join(unused)}"
             raise ValueError(msg)
         return self
+
+    def _check_benchmark(self, benchmark: BenchmarkConfig) -> None:
+        if self.tissue is None or self.volume is not None or not self.trains or self.distill is not None:
+            msg = (
+                "a benchmark trains on made tissue: it takes tissue, and no volume, embed.encoder or distill"
+            )
+            raise ValueError(msg)
+        if self.seed in benchmark.test_seeds:
+            msg = f"seed {self.seed} makes the tissue that is trained on: take it out of benchmark.test_seeds"
+            raise ValueError(msg)

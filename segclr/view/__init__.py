@@ -1,5 +1,6 @@
 """Figures and the report."""
 
+from segclr.view.figures_benchmark import LabelCurve, figure_label_efficiency, label_columns
 from segclr.view.figures_confusion import confusion_columns, figure_confusions
 from segclr.view.figures_embedding import OTHER, embedding_columns, figure_embedding
 from segclr.view.figures_scores import (
@@ -20,6 +21,7 @@ from segclr.view.report import Illustration, Section, Table, columns_to_csv, ren
 __all__ = [
     "OTHER",
     "Illustration",
+    "LabelCurve",
     "Score",
     "ScoreCurve",
     "Section",
@@ -34,10 +36,12 @@ __all__ = [
     "figure_cubes",
     "figure_embedding",
     "figure_f1_against_radius",
+    "figure_label_efficiency",
     "figure_retrieval",
     "figure_scores",
     "figure_slices",
     "figure_training",
+    "label_columns",
     "read_training",
     "render_report",
     "retrieval_columns",

@@ -1,0 +1,223 @@
+"""Stage ``report`` of a benchmark: what the methods reached on test tissues, as one page."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from pipelines.benchmark import Benchmark
+from pipelines.blocks import Stage
+from pipelines.records import Outcome, stage_digest
+from pipelines.run import TRAINED, Run
+from segclr._version import __version__
+from segclr.store.parquet import read_columns
+from segclr.view import (
+    Illustration,
+    LabelCurve,
+    Score,
+    ScoreCurve,
+    Section,
+    Table,
+    curve_columns,
+    figure_f1_against_radius,
+    figure_label_efficiency,
+    figure_scores,
+    label_columns,
+    score_columns,
+    write_report,
+)
+
+__all__ = ["benchmark_report_stage", "benchmark_table", "labels_to_reach"]
+
+_OVER = "Points: mean over test tissues; bars: lowest and highest of them"
+_SUPERVISED = "supervised"
+
+
+def benchmark_report_stage(bench: Benchmark) -> Stage:
+    """One part: the page."""
+    inputs = {"judge": stage_digest(bench.top.url, "judge")}
+    return Stage("report", ("index",), functools.partial(_write, bench), inputs, alone=True)
+
+
+def _write(bench: Benchmark, _part: str) -> Outcome:
+    config = bench.top.config
+    assert config.tissue is not None
+    sections = [_summary(bench.top), *(make(bench.top) for make in _SECTIONS.values())]
+    facts = {
+        "trained on": f"{config.tissue.n_blocks} blocks of made tissue, seed {config.seed}",
+        "judged on": f"{len(bench.tests)} other tissues of {bench.config.test_blocks} blocks, seeds "
+        f"{', '.join(map(str, bench.tests))}",
+        "training": f"{config.train.steps:,} steps of {config.train.batch_pairs:,} pairs",
+        "cube": f"{config.cubes.size_vx} voxels on a side",
+        "segclr": __version__,
+    }
+    write_report(
+        bench.top.path("report/index.html"),
+        title=f"SegCLR: {config.name}",
+        sections=sections,
+        facts=facts,
+        configuration=yaml.safe_dump(
+            config.model_dump(mode="json", exclude={"run", "cluster"}), sort_keys=False
+        ),
+    )
+    return Outcome(("report/index.html",), rows=len(sections))
+
+
+def _read(top: Run, question: str) -> pd.DataFrame:
+    columns = read_columns(top.path(f"evaluation/{question}.parquet"))
+    return pd.DataFrame({name: column.tolist() for name, column in columns.items()})
+
+
+def _by(frame: pd.DataFrame, *names: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Rows of each value of one column, or each tuple of values of several, in order of appearance."""
+    yield from frame.groupby(names[0] if len(names) == 1 else list(names), sort=False)
+
+
+def _text(values: pd.Series) -> str:
+    """Mean over test tissues with the lowest and highest of them, such as 0.91 [0.88, 0.94]."""
+    return f"{values.mean():.3f} [{values.min():.3f}, {values.max():.3f}]"
+
+
+def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The closing table of a benchmark: header and rows of text."""
+    header = ("question", "method", "setting", "mean [lowest, highest] over test tissues")
+    rows: list[tuple[str, ...]] = []
+    for (method, n), found in _by(_read(top, "compartments"), "method", "n_labels"):
+        rows.append(("compartments", str(method), f"{n:,} labels", _text(_of_tissues(found, "macro_f1"))))
+    for (method, radius_um), found in _by(_read(top, "cell_types"), "method", "radius_um"):
+        rows.append(("cell types", str(method), _within(radius_um), _text(found["macro_f1"])))
+    for (method, beyond_nm), found in _read(top, "retrieval").groupby(["method", "exclusion_nm"], sort=False):
+        rows.append(("retrieval", str(method), f"beyond {beyond_nm:g} nm", _text(found["share"])))
+    return header, rows
+
+
+def _of_tissues(found: pd.DataFrame, column: str) -> pd.Series:
+    """Mean of a column on each test tissue, over the draws of labels."""
+    return found.groupby("test_seed")[column].mean()
+
+
+def _within(radius_um: float) -> str:
+    return f"within {radius_um:g} µm" if radius_um else "node alone"
+
+
+def labels_to_reach(compartments: pd.DataFrame, n_supervised: int | None = None) -> tuple[int | None, int]:
+    """How few labels a linear classifier needs to reach a supervised network.
+
+    Args:
+        compartments: rows of ``evaluation/compartments.parquet``.
+        n_supervised: labels of the network; None: the one with the most.
+
+    Returns:
+        The smallest number of labels whose mean score reaches the network's, None where none does, and the
+        network's own number of labels.
+    """
+    means = compartments.groupby(["method", "n_labels"])["macro_f1"].mean()
+    networks = means[_SUPERVISED]
+    n = int(networks.index.max() if n_supervised is None else n_supervised)
+    enough = means[TRAINED.name][means[TRAINED.name] >= networks[n]]
+    return (int(enough.index.min()) if len(enough) else None), n
+
+
+def _summary(top: Run) -> Section:
+    header, rows = benchmark_table(top)
+    text = (
+        "Encoders and classifiers learned from the training tissue; every score is on other tissues, whose "
+        "cells none of them has seen. Made tissue is no cortex: scores compare methods and say nothing of "
+        "what they would be on real EM."
+    )
+    table = Table(caption="All methods; in brackets the lowest and highest tissue.", header=header, rows=rows)
+    return Section(title="Summary", paragraphs=[text], tables=[table])
+
+
+def _label_section(top: Run) -> Section:
+    rows = _read(top, "compartments")
+    n_all = int(rows["n_labels"].max())
+    curves = []
+    for name, title in ((TRAINED.name, "linear, trained encoder"), (_SUPERVISED, "supervised network")):
+        of_number = {
+            int(n): found["macro_f1"].tolist()
+            for n, found in _by(rows[rows["method"] == name].sort_values("n_labels"), "n_labels")
+        }
+        curves.append(LabelCurve(name=title, n_labels=list(of_number), scores=list(of_number.values())))
+    for name in dict.fromkeys(rows["method"]):
+        if name not in (TRAINED.name, _SUPERVISED):
+            scores = rows[rows["method"] == name]["macro_f1"].tolist()
+            curves.append(
+                LabelCurve(name=f"{name}, all labels", n_labels=[n_all], scores=[scores], is_baseline=True)
+            )
+    needed, n_supervised = labels_to_reach(rows)
+    told = (
+        f"A linear classifier on {needed:,} labelled nodes reaches the supervised network on "
+        f"{n_supervised:,}: {n_supervised / needed:.1f} times fewer labels."
+        if needed
+        else f"A linear classifier does not reach the supervised network on {n_supervised:,} labels."
+    )
+    figure = Illustration(
+        name="labels",
+        figure=figure_label_efficiency(curves),
+        caption=f"Compartments of single nodes. {told} {_OVER} and of the draws of labels. Grey lines: other "
+        "encoders and the forest, on all labels.",
+        alt=told,
+        columns=label_columns(curves),
+    )
+    return Section(title="Compartments from few labels", figures=[figure])
+
+
+def _radius_section(top: Run) -> Section:
+    rows = _read(top, "cell_types")
+    curves = []
+    for method in dict.fromkeys(rows["method"]):
+        at = {r: found["macro_f1"] for r, found in _by(rows[rows["method"] == method], "radius_um")}
+        curves.append(
+            ScoreCurve(
+                name=method,
+                radius_um=list(at),
+                score=[float(v.mean()) for v in at.values()],
+                intervals=[(float(v.min()), float(v.max())) for v in at.values()],
+            )
+        )
+    figure = Illustration(
+        name="cell-types",
+        figure=figure_f1_against_radius(curves),
+        caption=f"Cell type of single nodes from the mean of all vectors within a radius. {_OVER}.",
+        alt="; ".join(f"{c.name} {max(c.score):.2f} at most" for c in curves),
+        columns=curve_columns(curves),
+    )
+    return Section(title="Cell types and the radius of aggregation", figures=[figure])
+
+
+def _retrieval_section(top: Run) -> Section:
+    rows = _read(top, "retrieval")
+    bars = []
+    for beyond_nm, of_distance in _by(rows, "exclusion_nm"):
+        task = f"neighbours ≥ {beyond_nm:g} nm away"
+        bars.append(Score(task=task, method="chance", value=float(of_distance["chance"].mean())))
+        for method, found in _by(of_distance, "method"):
+            share = found["share"]
+            bars.append(
+                Score(
+                    task=task,
+                    method=method,
+                    value=float(share.mean()),
+                    interval=(float(share.min()), float(share.max())),
+                )
+            )
+    figure = Illustration(
+        name="retrieval",
+        figure=figure_scores(bars, ylabel="nearest neighbour on own segment (share)"),
+        caption=f"Share of nodes whose most similar node elsewhere is of the same cell. {_OVER}.",
+        alt="; ".join(f"{b.method} {b.value:.3f}" for b in bars),
+        columns=score_columns(bars),
+    )
+    return Section(title="Retrieval", figures=[figure])
+
+
+_SECTIONS: Mapping[str, Callable[[Run], Section]] = {
+    "compartments": _label_section,
+    "cell_types": _radius_section,
+    "retrieval": _retrieval_section,
+}
