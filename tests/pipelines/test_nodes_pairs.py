@@ -138,5 +138,7 @@ def test_filters_keep_what_they_say(volumes, skeletons, tmp_path):
 def test_filters_that_leave_nothing_are_an_error(volumes, skeletons, tmp_path, filters):
     run_folder = tmp_path / "run"
     shutil.copytree(skeletons, run_folder)
-    with pytest.raises(DataError, match="no segment is large enough"):
+    with pytest.raises(
+        DataError, match=rf"no segment gets a node: .*nodes\.{next(iter(filters))} leaves none"
+    ):
         do(config_of(volumes, run_folder, **filters), ["nodes"])
