@@ -10,6 +10,7 @@ import torch
 from segclr.errors import EncoderError
 from segclr.model.network import EncoderNetwork
 from segclr.model.predictor import FromBytes
+from segclr.model.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +40,8 @@ class OpenVinoPredictor:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",  # all threads on one batch
         }
-        self._run = openvino.Core().compile_model(model, "CPU", hints)
+        with signal_stack_kept():  # OpenVINO 2026.4 leaves one behind that it frees
+            self._run = openvino.Core().compile_model(model, "CPU", hints)
 
     def __call__(self, cubes: torch.Tensor) -> torch.Tensor:
         """Masked cubes uint8 [n, z, y, x] -> embeddings float32 [n, d]."""
