@@ -102,3 +102,42 @@ def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluste
         msg = f"{config} has no labels for task {task.value}: give labels.compartments or labels.cell_types"
         raise ConfigError(msg)
     typer.echo(files.read_bytes(url).decode())
+
+
+@classify_app.command("merges")
+def classify_merges(
+    config: Config,
+    radius_um: Annotated[
+        float, typer.Option("--radius-um", min=0, help="Path in um averaged on either side of an edge.")
+    ] = 25.0,
+    *,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="Instead, judge on artificial merges of held-out cells."),
+    ] = False,
+    min_nodes: Annotated[
+        int, typer.Option("--min-nodes", min=2, help="With --evaluate: cells with fewer nodes are left out.")
+    ] = 8,
+    max_gap_um: Annotated[
+        float, typer.Option("--max-gap-um", min=0, help="With --evaluate: cells nearer than this are joined.")
+    ] = 2.0,
+    set_: Set = None,
+) -> None:
+    """Score every edge of every segment: where type and embedding change; writes predictions/.
+
+    Needs labels.cell_types of some training segments. What the score means: docs/merges.md.
+
+    Example: segclr classify merges --config configs/demo.yaml
+    """
+    from pipelines.merges import judge_merges, score_merges
+    from pipelines.run import open_run
+    from segclr import files
+    from segclr.classify.merge_evaluation import MergeProtocol
+
+    run = open_run(read_config(config, set_, None))
+    if evaluate:
+        protocol = MergeProtocol(min_nodes=min_nodes, max_gap_um=max_gap_um, seed=run.config.seed)
+        url = judge_merges(run, radius_um=radius_um, protocol=protocol)
+        typer.echo(files.read_bytes(url).decode())
+    else:
+        typer.echo(score_merges(run, radius_um=radius_um))

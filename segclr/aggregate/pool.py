@@ -51,10 +51,10 @@ def aggregate(table: EmbeddingTable, *, radius_um: float, metric: Metric = "eucl
     if metric == "path" and table.parents is None:
         msg = "metric='path' needs the parents of the nodes, and this table has none; use 'euclidean'"
         raise DataError(msg)
-    _check_finite(table, "points_nm")
-    _check_finite(table, "embeddings")
+    check_finite(table, "points_nm")
+    check_finite(table, "embeddings")
     order = np.lexsort((table.node_ids, table.segment_ids))
-    _check_unique(table, order)
+    check_unique(table, order)
     means = np.empty_like(table.embeddings)
     counts = np.empty(len(table), dtype=np.int32)
     for rows in _spans(order, table.segment_ids):
@@ -72,10 +72,10 @@ def _neighbours(part: EmbeddingTable, *, radius_nm: float, metric: Metric) -> It
     _, rank = np.unique(part.segment_ids, return_inverse=True)
     if metric == "euclidean":
         return euclidean_neighbours(part.points_nm, rank, radius_nm=radius_nm)
-    return path_neighbours(part.points_nm, _parent_rows(part, rank), radius_nm=radius_nm)
+    return path_neighbours(part.points_nm, parent_rows(part, rank), radius_nm=radius_nm)
 
 
-def _parent_rows(part: EmbeddingTable, rank: NDArray[np.integer]) -> NDArray[np.int64]:
+def parent_rows(part: EmbeddingTable, rank: NDArray[np.integer]) -> NDArray[np.int64]:
     """Row of each node's parent, -1 for a root, of a table sorted by (segment_id, node_id)."""
     parents = np.asarray(part.parents, dtype=np.int64)
     keys = (rank.astype(np.int64) << 32) | part.node_ids.astype(np.int64)
@@ -105,14 +105,14 @@ def _spans(order: NDArray[np.intp], segment_ids: NDArray[np.uint64]) -> Iterator
         start = stop
 
 
-def _check_finite(table: EmbeddingTable, name: str) -> None:
+def check_finite(table: EmbeddingTable, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(getattr(table, name)).all(axis=1))
     if len(bad):
         msg = f"{name} must be finite; {len(bad)} rows are not, such as {_name(table, bad[0])}"
         raise DataError(msg)
 
 
-def _check_unique(table: EmbeddingTable, order: NDArray[np.intp]) -> None:
+def check_unique(table: EmbeddingTable, order: NDArray[np.intp]) -> None:
     segments, nodes = table.segment_ids[order], table.node_ids[order]
     same = np.flatnonzero((segments[1:] == segments[:-1]) & (nodes[1:] == nodes[:-1]))
     if len(same):
