@@ -26,8 +26,11 @@ from pipelines.supervised import read_head
 from segclr.aggregate import aggregate
 from segclr.classify import (
     LinearClassifier,
+    MergeProtocol,
     draw_labelled,
     evaluate,
+    evaluate_merges,
+    fit_merge_finder,
     forest_classifier,
     join_labels,
     retrieval,
@@ -41,6 +44,8 @@ __all__ = ["ENCODERS", "FOREST", "QUESTIONS", "judge_stage"]
 ENCODERS = (TRAINED, UNTRAINED, MASK_ALONE, EM_ALONE)
 FOREST = "ten features, forest"
 _METRIC: Metric = "euclidean"
+_MERGE_RADIUS_UM = 25.0
+"""Chosen on training cells of the demo: docs/merges.md."""
 
 Row = dict[str, Any]
 
@@ -122,10 +127,43 @@ def _retrieval(bench: Benchmark) -> Iterator[Row]:
                 }
 
 
+def _merges(bench: Benchmark) -> Iterator[Row]:
+    """How well artificial merges of cells are found, from each encoder's embeddings."""
+    for which in ENCODERS:
+        own, classes = _cells(bench.training, which)
+        finder = fit_merge_finder(
+            own, classes, radius_um=_MERGE_RADIUS_UM, penalty=bench.top.config.evaluate.probe_c
+        )
+        for seed, run in bench.tests.items():
+            cells, types = _cells(run, which)
+            for found in evaluate_merges(finder, cells, types, MergeProtocol(seed=seed)):
+                yield {
+                    "method": which.name,
+                    "merges": found.kind,
+                    "test_seed": seed,
+                    "auroc": found.auroc,
+                    "size_auroc": found.size_auroc,
+                    "matched_auroc": np.nan if found.matched_auroc is None else found.matched_auroc,
+                    "at_joint": found.at_joint,
+                    "median_error_um": found.median_error_um,
+                    "chance_error_um": found.chance_error_um,
+                    "n_merged": found.n_merged,
+                    "n_unmerged": found.n_unmerged,
+                }
+
+
+def _cells(run: Run, which: EmbeddingSet) -> tuple[EmbeddingTable, NDArray[np.str_]]:
+    """Whole labelled cells, with the type of each node."""
+    table = _table(run, which)
+    joined = join_labels(table, labels_of(run, "cell_type", table))
+    return table.take(joined.rows), joined.classes
+
+
 QUESTIONS: dict[str, Callable[[Benchmark], Iterator[Row]]] = {
     "compartments": _compartments,
     "cell_types": _cell_types,
     "retrieval": _retrieval,
+    "merges": _merges,
 }
 """What is asked, by the name of its part and file."""
 

@@ -92,6 +92,10 @@ def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         rows.append(("cell types", str(method), _within(radius_um), _text(found["macro_f1"])))
     for (method, beyond_nm), found in _read(top, "retrieval").groupby(["method", "exclusion_nm"], sort=False):
         rows.append(("retrieval", str(method), f"beyond {beyond_nm:g} nm", _text(found["share"])))
+    for (method, merges), found in _by(_read(top, "merges"), "method", "merges"):
+        rows.append((f"merges, {merges}, AUROC", str(method), "cells as they are", _text(found["auroc"])))
+        sizes = "cells of about equal size"
+        rows.append((f"merges, {merges}, AUROC", str(method), sizes, _text(found["matched_auroc"])))
     return header, rows
 
 
@@ -216,8 +220,46 @@ def _retrieval_section(top: Run) -> Section:
     return Section(title="Retrieval", figures=[figure])
 
 
+def _merge_section(top: Run) -> Section:
+    rows = _read(top, "merges")
+    found = rows[rows["merges"] == "all"]
+    bars = [
+        Score(
+            task=task,
+            method=method,
+            value=float(of_method[column].mean()),
+            interval=(float(of_method[column].min()), float(of_method[column].max())),
+        )
+        for method, of_method in _by(found, "method")
+        for task, column in (("all pairs", "auroc"), ("pairs of about equal size", "matched_auroc"))
+    ]
+    sizes = found["size_auroc"]
+    bars.insert(0, Score(task="all pairs", method="number of nodes", value=float(sizes.mean())))
+    figure = Illustration(
+        name="merges",
+        figure=figure_scores(bars, ylabel="AUROC"),
+        caption="How often a merge of two cells scores higher than one cell (0.5: no better than chance). "
+        "Merges are larger than cells, which alone tells much: judge by pairs of about equal size. "
+        f"{_OVER}.",
+        alt="; ".join(f"{b.method}, {b.task} {b.value:.2f}" for b in bars),
+        columns=score_columns(bars),
+    )
+    columns = ("at_joint", "median_error_um", "chance_error_um", "n_merged", "n_unmerged")
+    table = Table(
+        caption="Where the highest edge is: share of merges where it is the joint, median path from it "
+        "to the joint, and from an edge drawn at random (um); mean over test tissues.",
+        header=("method", "merges", *(c.replace("_", " ") for c in columns)),
+        rows=[
+            (str(method), str(merges), *(float(of_kind[c].mean()) for c in columns))
+            for (method, merges), of_kind in _by(rows, "method", "merges")
+        ],
+    )
+    return Section(title="Merge errors", tables=[table], figures=[figure])
+
+
 _SECTIONS: Mapping[str, Callable[[Run], Section]] = {
     "compartments": _label_section,
     "cell_types": _radius_section,
     "retrieval": _retrieval_section,
+    "merges": _merge_section,
 }
