@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from segclr.classify.gaussian_process import GaussianProcessLayer
 from segclr.classify.inputs import checked_groups, rows_to_classify, rows_to_fit
 from segclr.classify.residual import ResidualNetwork
-from segclr.classify.residual_fit import Schedule, fit_network
+from segclr.classify.residual_fit import Schedule, fit_network, one_thread
 from segclr.classify.split import split_by_segment
 from segclr.classify.storage import Stored, load_stored, plain_class_weight, read_class_weight, save_stored
 from segclr.classify.uncertainty import (
@@ -142,22 +142,23 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_ = self._new_network().to(device)
         x = torch.from_numpy(self._standardised(values)).to(device, torch.float32)
         numbers = torch.from_numpy(target).to(device)
-        self.n_iter_ = fit_network(
-            self.network_,
-            (x[train], numbers[train]),
-            None if held_out is None else (x[held_out], numbers[held_out]),
-            class_weight=torch.from_numpy(weights).to(device, torch.float32),
-            ridge=self.ridge if self.gaussian_process else 0.0,
-            schedule=Schedule(
-                learning_rate=self.learning_rate,
-                l2=self.l2,
-                spectral_bound=self.spectral_bound,
-                epochs=self.epochs,
-                patience=self.patience,
-                batch_size=self.batch_size,
-                seed=self.random_state,
-            ),
-        )
+        with one_thread():
+            self.n_iter_ = fit_network(
+                self.network_,
+                (x[train], numbers[train]),
+                None if held_out is None else (x[held_out], numbers[held_out]),
+                class_weight=torch.from_numpy(weights).to(device, torch.float32),
+                ridge=self.ridge if self.gaussian_process else 0.0,
+                schedule=Schedule(
+                    learning_rate=self.learning_rate,
+                    l2=self.l2,
+                    spectral_bound=self.spectral_bound,
+                    epochs=self.epochs,
+                    patience=self.patience,
+                    batch_size=self.batch_size,
+                    seed=self.random_state,
+                ),
+            )
         self.network_ = self.network_.double().eval().requires_grad_(requires_grad=False)
         output = self.network_.output
         if isinstance(output, GaussianProcessLayer):

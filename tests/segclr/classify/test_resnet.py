@@ -74,6 +74,15 @@ def test_training_ends_on_cells_it_does_not_learn_from():
     assert ResNetClassifier(**SMALL | {"epochs": 60}).fit(X, y).n_iter_ == 60
 
 
+def test_the_number_of_threads_is_put_back():
+    X, y, cells = blobs()
+    before = torch.get_num_threads()
+    ResNetClassifier(**SMALL | {"epochs": 1}).fit(X, y, cells)
+    with pytest.raises(LabelError):
+        ResNetClassifier(**SMALL).fit(X, y, y)
+    assert torch.get_num_threads() == before
+
+
 def test_blocks_stay_below_the_spectral_bound():
     X, y, cells = blobs()
     model = ResNetClassifier(**SMALL | {"spectral_bound": 0.3, "learning_rate": 0.05}).fit(X, y, cells)
