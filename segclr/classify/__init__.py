@@ -12,36 +12,46 @@ from segclr.classify.evaluate import UNKNOWN, Evaluation, evaluate
 from segclr.classify.few_labels import draw_labelled
 from segclr.classify.forest import forest_baseline, forest_classifier
 from segclr.classify.labels import Joined, Labels, join_labels
+from segclr.classify.left_out import LeftOut, leave_one_class_out
 from segclr.classify.linear import LinearClassifier
 from segclr.classify.retrieval import RetrievalResult, retrieval
 from segclr.classify.split import Split, check_no_leak, split_by_segment, split_from_segments
+from segclr.classify.threshold import Threshold, choose_threshold, threshold_for_rate
 from segclr.classify.uncertainty import call_unknown, dempster_shafer, mean_field_logits, normalised_entropy
+from segclr.classify.unknown import Detection, detection
 
 if TYPE_CHECKING:
     from segclr.classify.resnet import ResNetClassifier
 
 __all__ = [
     "UNKNOWN",
+    "Detection",
     "Evaluation",
     "Joined",
     "Labels",
+    "LeftOut",
     "LinearClassifier",
     "ResNetClassifier",
     "RetrievalResult",
     "Split",
+    "Threshold",
     "call_unknown",
     "check_no_leak",
+    "choose_threshold",
     "dempster_shafer",
+    "detection",
     "draw_labelled",
     "evaluate",
     "forest_baseline",
     "forest_classifier",
     "join_labels",
+    "leave_one_class_out",
     "mean_field_logits",
     "normalised_entropy",
     "retrieval",
     "split_by_segment",
     "split_from_segments",
+    "threshold_for_rate",
 ]
 
 
