@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.aggregate import read_aggregated, settings
 from pipelines.blocks import Stage
+from pipelines.classifiers import Kind, load_classifier, new_classifier, read_threshold, write_threshold
 from pipelines.features import read_features
 from pipelines.labels import cell_types, check_split, labels_digest
 from pipelines.nodes import read_nodes
@@ -26,6 +27,7 @@ from segclr.classify import (
     Labels,
     LinearClassifier,
     Split,
+    choose_threshold,
     evaluate,
     forest_baseline,
     join_labels,
@@ -192,10 +194,29 @@ def _compartments(run: Run) -> Labels:
     return Labels(segment_ids=nodes.segment_ids[named], node_ids=nodes.node_ids[named], classes=names[named])
 
 
-def fit_classifier(run: Run, task: str, *, metric: Metric, radius_um: float) -> str:
+def fit_classifier(
+    run: Run,
+    task: str,
+    *,
+    metric: Metric,
+    radius_um: float,
+    kind: Kind = "linear",
+    unknown_rate: float | None = None,
+    hold_out: bool = True,
+) -> str:
     """Fit on the training segments and save; answers the classifier's URL.
 
+    Args:
+        run: with embeddings and labels.
+        task: whose labels to use.
+        metric: how the radius of aggregation is measured.
+        radius_um: of aggregation; 0: the node alone.
+        kind: of the classifier.
+        unknown_rate: choose the uncertainty above which this share of held-out training rows is "unknown".
+        hold_out: leave training cells out to calibrate, and to choose C or the end of training.
+
     Raises:
+        LabelError: a class has too few training cells for what is to be chosen on held-out ones.
         ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
         MissingDataError: the run has no embeddings yet.
     """
@@ -204,32 +225,62 @@ def fit_classifier(run: Run, task: str, *, metric: Metric, radius_um: float) -> 
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     joined, split = _labelled(run, task, table)
     rows = joined.rows[split.train]
-    classifier = LinearClassifier(C=run.config.evaluate.probe_c)
-    classifier.fit(table.embeddings[rows], joined.classes[split.train])
-    url = run.path("classifiers", _classifier_name(task, metric, radius_um))
+    X, y, cells = table.embeddings[rows], joined.classes[split.train], table.segment_ids[rows]
+    lonely = [c for c in np.unique(y) if len(np.unique(cells[y == c])) < 2]
+    if hold_out and lonely:
+        msg = (
+            f"class {', '.join(lonely)} has one training cell only, and cells are held out to calibrate and "
+            "to choose by: label more cells, or fit with --no-hold-out"
+        )
+        raise LabelError(msg)
+    classifier, seed = new_classifier(run, kind), run.config.seed
+    threshold = None
+    if unknown_rate is not None:
+        threshold = choose_threshold(classifier, X, y, cells, rate=unknown_rate, seed=seed)
+    classifier.fit(X, y, cells if hold_out else None)
+    url = run.path("classifiers", _classifier_name(task, metric, radius_um, kind))
+    write_threshold(url, None)  # that of an earlier fit must not outlive it
     classifier.save(url, encoder_digest=_encoder_digest(run))
+    write_threshold(url, threshold)
     return url
 
 
 def predict_nodes(
-    run: Run, task: str, *, metric: Metric, radius_um: float, unknown_above: float | None = None
+    run: Run,
+    task: str,
+    *,
+    metric: Metric,
+    radius_um: float,
+    kind: Kind = "linear",
+    unknown_above: float | None = None,
 ) -> str:
     """Class, probabilities and uncertainty of every node; answers the table's URL.
+
+    Args:
+        run: with embeddings.
+        task: that the classifier was fitted for.
+        metric: how the radius of aggregation is measured.
+        radius_um: of aggregation; 0: the node alone.
+        kind: of the classifier.
+        unknown_above: uncertainty above which the class is "unknown"; None: as chosen when fitting, if so.
 
     Raises:
         ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
         MissingDataError: no such classifier was fitted, or the run has no embeddings yet.
     """
     _check_setting(run, task, metric, radius_um)
-    name = _classifier_name(task, metric, radius_um)
+    name = _classifier_name(task, metric, radius_um, kind)
     saved = run.path("classifiers", name)
     if not files.exists(files.join(saved, "config.json")):
         msg = (
             f"{run.url} has no classifier {name} yet: run `segclr classify fit --task {task} "
-            f"--metric {metric} --radius-um {radius_um:g}` first, with the same --config and --set"
+            f"--metric {metric} --radius-um {radius_um:g} --kind {kind}` first, with the same --config and "
+            "--set"
         )
         raise MissingDataError(msg)
-    classifier = LinearClassifier.load(saved, encoder_digest=_encoder_digest(run))
+    classifier = load_classifier(saved, kind, encoder_digest=_encoder_digest(run))
+    if unknown_above is None:
+        unknown_above = read_threshold(saved)
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     probabilities = classifier.predict_proba(table.embeddings)
     url = run.path("predictions", f"{name}.parquet")
@@ -269,8 +320,9 @@ def _check_setting(run: Run, task: str, metric: Metric, radius_um: float) -> Non
     stage_digest(run.url, "aggregate" if radius_um > 0 else "embed")
 
 
-def _classifier_name(task: str, metric: Metric, radius_um: float) -> str:
-    return f"{task}-{metric}-{radius_um:g}um"
+def _classifier_name(task: str, metric: Metric, radius_um: float, kind: Kind) -> str:
+    """The linear one, which came first, has no suffix."""
+    return f"{task}-{metric}-{radius_um:g}um" + ("" if kind == "linear" else f"-{kind}")
 
 
 def _encoder_digest(run: Run) -> str:

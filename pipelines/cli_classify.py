@@ -27,6 +27,13 @@ class Task(StrEnum):
     retrieval = "retrieval"
 
 
+class KindName(StrEnum):
+    """Values of --kind."""
+
+    linear = "linear"
+    resnet = "resnet"
+
+
 class MetricName(StrEnum):
     """Values of --metric."""
 
@@ -36,6 +43,9 @@ class MetricName(StrEnum):
 
 TaskOption = Annotated[Task, typer.Option("--task", help="Labels to use; retrieval needs none.")]
 MetricOption = Annotated[MetricName, typer.Option("--metric", help="How the radius is measured.")]
+KindOption = Annotated[
+    KindName, typer.Option("--kind", help="resnet: residual, with a Gaussian process as its last layer.")
+]
 Radius = Annotated[
     float, typer.Option("--radius-um", min=0, help="Radius of aggregation in um; 0: the node alone.")
 ]
@@ -47,17 +57,47 @@ def classify_fit(
     task: TaskOption,
     metric: MetricOption = MetricName.euclidean,
     radius_um: Radius = 0.0,
+    kind: KindOption = KindName.linear,
+    *,
+    unknown_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--unknown-rate",
+            min=0,
+            help="Choose the uncertainty above which this share of held-out training nodes is 'unknown'.",
+        ),
+    ] = None,
+    hold_out: Annotated[
+        bool,
+        typer.Option(
+            "--hold-out/--no-hold-out",
+            help="Leave training cells out to calibrate (linear) or to end training (resnet); it takes two "
+            "cells of every class.",
+        ),
+    ] = True,
     set_: Set = None,
 ) -> None:
-    """Fit a linear classifier on the training segments and save it in classifiers/.
+    """Fit a classifier on the training segments and save it in classifiers/.
 
     Example: segclr classify fit --config configs/demo.yaml --task cell_type --radius-um 10
     """
+    from pipelines.classifiers import read_threshold
     from pipelines.classify import fit_classifier
     from pipelines.run import open_run
 
     run = open_run(read_config(config, set_, None))
-    typer.echo(fit_classifier(run, task.value, metric=metric.value, radius_um=radius_um))
+    url = fit_classifier(
+        run,
+        task.value,
+        metric=metric.value,
+        radius_um=radius_um,
+        kind=kind.value,
+        unknown_rate=unknown_rate,
+        hold_out=hold_out,
+    )
+    if unknown_rate is not None:
+        typer.echo(f"unknown above an uncertainty of {read_threshold(url):.3f}", err=True)
+    typer.echo(url)
 
 
 @classify_app.command("predict")
@@ -66,9 +106,15 @@ def classify_predict(
     task: TaskOption,
     metric: MetricOption = MetricName.euclidean,
     radius_um: Radius = 0.0,
+    kind: KindOption = KindName.linear,
     unknown_above: Annotated[
         float | None,
-        typer.Option("--unknown-above", min=0, max=1, help="Call 'unknown' above this uncertainty."),
+        typer.Option(
+            "--unknown-above",
+            min=0,
+            max=1,
+            help="Call 'unknown' above this uncertainty; else as fitted with --unknown-rate. 1: never.",
+        ),
     ] = None,
     set_: Set = None,
 ) -> None:
@@ -81,7 +127,12 @@ def classify_predict(
 
     run = open_run(read_config(config, set_, None))
     url = predict_nodes(
-        run, task.value, metric=metric.value, radius_um=radius_um, unknown_above=unknown_above
+        run,
+        task.value,
+        metric=metric.value,
+        radius_um=radius_um,
+        kind=kind.value,
+        unknown_above=unknown_above,
     )
     typer.echo(url)
 

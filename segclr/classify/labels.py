@@ -106,7 +106,7 @@ def join_labels(table: EmbeddingTable, labels: Labels) -> Joined:
     return Joined(rows=known, classes=labels.classes[found], n_unlabelled=len(table) - len(known))
 
 
-def name_some(segment_ids: NDArray[np.uint64]) -> str:
+def name_some(segment_ids: NDArray[np.generic]) -> str:
     """The first ids, written out, for an error message."""
     unique = np.unique(segment_ids)
     return ", ".join(str(i) for i in unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")

@@ -84,8 +84,8 @@ def split_from_segments(
     return Split(train=train, test=test)
 
 
-def check_no_leak(train_segments: NDArray[np.uint64], test_segments: NDArray[np.uint64]) -> None:
-    """Make sure that no segment stands on both sides.
+def check_no_leak(train_segments: NDArray[np.generic], test_segments: NDArray[np.generic]) -> None:
+    """Make sure that no segment, or whatever names a cell, stands on both sides.
 
     Raises:
         LabelError: some do; their ids are named.

@@ -15,7 +15,7 @@ from segclr import files
 from segclr._version import __version__
 from segclr.errors import CorruptDataError, EncoderError, LabelError
 
-__all__ = ["Stored", "load_stored", "save_stored"]
+__all__ = ["Stored", "load_stored", "plain_class_weight", "read_class_weight", "save_stored"]
 
 _FORMAT = 1
 
@@ -108,3 +108,15 @@ def load_stored(url: str, *, kind: str, encoder_digest: str | None = None) -> St
         )
         raise EncoderError(msg)
     return stored
+
+
+def plain_class_weight(class_weight: str | Mapping[Any, float] | None) -> str | list[list[Any]] | None:
+    """Class weights for JSON, whose own keys would all become strings."""
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    return [[np.asarray(name).item(), float(weight)] for name, weight in class_weight.items()]
+
+
+def read_class_weight(plain: str | list[list[Any]] | None) -> str | dict[Any, float] | None:
+    """The inverse of :func:`plain_class_weight`."""
+    return dict(plain) if isinstance(plain, list) else plain

@@ -5,13 +5,29 @@ import shutil
 import numpy as np
 import pytest
 
+from pipelines.classifiers import read_threshold
 from pipelines.classify import evaluate_stage, fit_classifier, predict_nodes
+from pipelines.run import Run
 from segclr import files
-from segclr.errors import ConfigError, MissingDataError
+from segclr.errors import ConfigError, CorruptDataError, EncoderError, LabelError, MissingDataError
 from segclr.store.parquet import read_columns
-from tests.pipelines.conftest import IDS
+from tests.pipelines.conftest import IDS, SHAPE_ZYX, write_precomputed
 
 NODE_ALONE = {"metric": "euclidean", "radius_um": 0.0}
+
+
+@pytest.fixture
+def halved_run(labelled_run, tmp_path):
+    """The run with labels of which every tube has two: one half is axon, the other dendrite."""
+    values = np.ones(SHAPE_ZYX, dtype=np.uint64)
+    values[:, :, SHAPE_ZYX[2] // 2 :] = 2
+    write_precomputed(tmp_path / "halves", values, kind="segmentation")
+    labels = {
+        "compartments": f"precomputed://file://{tmp_path}/halves",
+        "compartment_names": {1: "axon", 2: "dendrite"},
+    }
+    config = labelled_run.config.model_dump(mode="json") | {"labels": labels}
+    return Run(labelled_run.url, type(labelled_run.config)(**config))
 
 
 def test_scores_carry_intervals_over_held_out_cells(labelled_run):
@@ -30,7 +46,7 @@ def test_scores_carry_intervals_over_held_out_cells(labelled_run):
 
 
 def test_a_classifier_is_fitted_then_applied_to_every_node(labelled_run):
-    fit_classifier(labelled_run, "compartment", metric="path", radius_um=1.0)
+    fit_classifier(labelled_run, "compartment", metric="path", radius_um=1.0, hold_out=False)
     rows = read_columns(predict_nodes(labelled_run, "compartment", metric="path", radius_um=1.0))
     assert set(rows["segment_id"].tolist()) == set(IDS.tolist())
     np.testing.assert_allclose(rows["p_axon"] + rows["p_dendrite"] + rows["p_soma"], 1, atol=1e-6)
@@ -60,3 +76,54 @@ def test_fitting_before_aggregating_names_the_command(labelled_run):
     shutil.rmtree(labelled_run.path("records/aggregate"))
     with pytest.raises(MissingDataError, match="segclr aggregate"):
         fit_classifier(labelled_run, "compartment", metric="path", radius_um=1.0)
+
+
+@pytest.mark.parametrize("kind", ["linear", "resnet"])
+def test_a_threshold_chosen_when_fitting_is_used_when_predicting_unless_another_is_given(halved_run, kind):
+    setting = {"metric": "path", "radius_um": 1.0, "kind": kind}
+    url = fit_classifier(halved_run, "compartment", **setting, unknown_rate=0.3)
+    threshold = read_threshold(url)
+    assert 0 < threshold < 1
+    rows = read_columns(predict_nodes(halved_run, "compartment", **setting))
+    clear = np.abs(rows["uncertainty"] - threshold) > 1e-6  # the table holds float32
+    assert clear.mean() > 0.9
+    unknown = rows["class"] == "unknown"
+    np.testing.assert_array_equal(unknown[clear], rows["uncertainty"][clear] > threshold)
+    never = read_columns(predict_nodes(halved_run, "compartment", **setting, unknown_above=1.0))
+    assert set(never["class"].tolist()) <= {"axon", "dendrite"}
+    fit_classifier(halved_run, "compartment", **setting)
+    assert read_threshold(url) is None  # the earlier fit's has gone with it
+    rows = read_columns(predict_nodes(halved_run, "compartment", **setting))
+    assert "unknown" not in rows["class"].tolist()
+
+
+def test_both_kinds_lie_side_by_side(halved_run):
+    urls = {fit_classifier(halved_run, "compartment", **NODE_ALONE, kind=k) for k in ("linear", "resnet")}
+    assert {url.rsplit("/", 1)[1] for url in urls} == {
+        "compartment-euclidean-0um",
+        "compartment-euclidean-0um-resnet",
+    }
+
+
+@pytest.mark.parametrize("kind", ["linear", "resnet"])
+def test_a_class_of_one_training_cell_is_told_with_its_way_out(labelled_run, kind):
+    setting = NODE_ALONE | {"kind": kind}
+    with pytest.raises(LabelError, match=r"axon, soma has one training cell only.*--no-hold-out"):
+        fit_classifier(labelled_run, "compartment", **setting)
+    with pytest.raises(LabelError, match=r"axon \(1\), dendrite \(2\), soma \(1\) .* fewer than three cells"):
+        fit_classifier(labelled_run, "compartment", **setting, unknown_rate=0.05, hold_out=False)
+
+
+def test_a_classifier_of_another_encoder_is_refused_when_predicting(halved_run):
+    fit_classifier(halved_run, "compartment", **NODE_ALONE)
+    config = halved_run.path("encoder", "config.json")
+    files.write_json(config, files.read_json(config) | {"digest": "another"})
+    with pytest.raises(EncoderError, match="these are of another"):
+        predict_nodes(halved_run, "compartment", **NODE_ALONE)
+
+
+def test_a_damaged_threshold_is_told(halved_run):
+    url = fit_classifier(halved_run, "compartment", **NODE_ALONE)
+    files.write_json(f"{url}/threshold.json", {"unknown": 0.3})
+    with pytest.raises(CorruptDataError, match="does not hold a threshold"):
+        predict_nodes(halved_run, "compartment", **NODE_ALONE)

@@ -36,3 +36,11 @@ def test_the_score_sees_sums_over_as_many_cells_as_there_are():
 
 def test_one_cell_tells_nothing_of_other_cells():
     assert bootstrap_interval(np.array([[3, 4]]), share, seed=0) is None
+
+
+def test_draws_without_a_score_are_left_out():
+    def score(sums):
+        return np.where(sums[:, 0] > 0, 1.0, np.nan)
+
+    assert bootstrap_interval(np.array([[1], [0]]), score, seed=0) == (1.0, 1.0)
+    assert bootstrap_interval(np.array([[0], [0]]), score, seed=0) is None

@@ -12,7 +12,15 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from segclr import files
 from segclr.classify import LinearClassifier
-from segclr.errors import CorruptDataError, DataError, EncoderError, LabelError, MissingDataError
+from segclr.classify.temperature import fit_temperature
+from segclr.errors import (
+    ConfigError,
+    CorruptDataError,
+    DataError,
+    EncoderError,
+    LabelError,
+    MissingDataError,
+)
 
 
 def blobs(n_classes, *, n=200, d=5, noise=1.0, seed=0):
@@ -30,13 +38,74 @@ def test_passes_scikit_learns_estimator_checks():
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_equals_scikit_learns_own_pipeline(n_classes):
     X, y = blobs(n_classes)
-    ours = LinearClassifier(C=0.3).fit(X, y)
+    ours = LinearClassifier(C=0.3, solver="lbfgs").fit(X, y)
     theirs = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.3, class_weight="balanced", max_iter=1000)
     ).fit(X, y)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-9)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
     assert ours.coef_.shape == (n_classes, X.shape[1])
+
+
+@pytest.mark.parametrize("solver", ["liblinear", "saga"])
+@pytest.mark.parametrize("C", [0.01, 1.0])
+def test_all_solvers_find_the_same_optimum_with_a_free_intercept(solver, C):
+    X, y = blobs(2, n=300, noise=4)
+    rare = (y == "class 0") | (np.arange(len(y)) % 8 == 0)
+    X, y = X[rare], y[rare]
+    wanted = LinearClassifier(C=C, solver="lbfgs", class_weight=None).fit(X, y).predict_proba(X)
+    got = LinearClassifier(C=C, solver=solver, class_weight=None).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(got, wanted, atol=0.005)
+
+
+def test_the_solver_goes_by_size_unless_it_is_given():
+    two, three = (LinearClassifier().fit(*blobs(k)) for k in (2, 3))
+    assert [two.solver_for(n) for n in (30, 300, 301, 10**6)] == ["liblinear"] * 2 + ["lbfgs"] * 2
+    assert three.solver_for(30) == "lbfgs"
+    assert two.set_params(solver="saga").solver_for(30) == "saga"
+    with pytest.raises(ConfigError, match="auto, liblinear, lbfgs, saga, got 'newton'"):
+        LinearClassifier(solver="newton").fit(*blobs(2))
+    with pytest.raises(ConfigError, match="liblinear tells two classes apart, got 3"):
+        LinearClassifier(solver="liblinear").fit(*blobs(3))
+
+
+def overconfident(seed=0):
+    """Few cells that differ much, many rows of each: a fit on some is too sure of others."""
+    rng = np.random.default_rng(seed)
+    cells = np.repeat(np.arange(60), 20)
+    of_cell = rng.standard_normal((60, 30)) + np.where(np.arange(60) % 2 == 0, 0.25, -0.25)[:, None]
+    X = of_cell[cells] + 0.1 * rng.standard_normal((1200, 30))
+    return X, np.where(cells % 2 == 0, "a", "b"), cells
+
+
+def log_loss(model, X, y):
+    return -np.log(model.predict_proba(X)[np.arange(len(y)), (y == "b").astype(int)]).mean()
+
+
+def test_a_temperature_from_cells_left_out_makes_probabilities_of_other_cells_right():
+    X, y, cells = overconfident()
+    fit, judge = cells < 30, cells >= 30
+    plain = LinearClassifier(C=10.0, calibrate=False).fit(X[fit], y[fit], cells[fit])
+    calibrated = LinearClassifier(C=10.0).fit(X[fit], y[fit], cells[fit])
+    assert plain.temperature_ == 1.0 < calibrated.temperature_
+    np.testing.assert_array_equal(plain.predict(X), calibrated.predict(X))
+    assert log_loss(calibrated, X[judge], y[judge]) < log_loss(plain, X[judge], y[judge])
+
+
+def test_the_temperature_is_the_one_of_scores_of_every_cell_by_a_fit_without_it():
+    X, y, cells = overconfident()
+    model = LinearClassifier(C=1.0, random_state=3).fit(X, y, cells)
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=3)
+    scores, target = np.zeros((len(y), 2)), (y == "b").astype(int)
+    for fit, judge in folds.split(X, y, cells):
+        inner = LinearClassifier(C=1.0).fit(X[fit], y[fit])
+        scores[judge] = (X[judge] - inner.mean_) / inner.scale_ @ inner.coef_.T + inner.intercept_
+    assert model.temperature_ == pytest.approx(fit_temperature(scores, target), rel=1e-4)
+
+
+def test_without_groups_nothing_is_calibrated():
+    X, y, _ = overconfident()
+    assert LinearClassifier().fit(X, y).temperature_ == 1.0
 
 
 def test_probabilities_are_the_softmax_of_the_scores():
@@ -114,7 +183,7 @@ def test_the_penalty_is_the_one_scikit_learns_cross_validation_prefers(seed):
     y = np.where(cells % 3 == 0, "a", "b")
     X = rng.standard_normal((120, 30))
     X[:, :5] += np.where(y == "a", 0.4, -0.4)[:, None]
-    model = LinearClassifier(random_state=seed).fit(X, y, groups=cells)
+    model = LinearClassifier(random_state=seed, solver="lbfgs").fit(X, y, groups=cells)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
     scores = []
     for C in model.C_grid:
@@ -132,6 +201,8 @@ def test_choosing_the_penalty_needs_two_cells_of_every_class():
         LinearClassifier().fit(X, y, groups=y)
     with pytest.raises(LabelError, match="groups must name"):
         LinearClassifier().fit(X, y, groups=y[:-1])
+    one_cell = LinearClassifier(C=1.0, calibrate=False).fit(X, y, groups=y)  # needs no folds
+    assert one_cell.temperature_ == 1.0
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e30])
@@ -158,7 +229,9 @@ def test_saved_and_loaded_answers_the_same(tmp_path, kind):
     X, y = blobs(2)
     y = {"str": y, "object": y.astype(object), "int": (y == "class 1") * 7, "bool": y == "class 1"}[kind]
     weight = {np.unique(y)[0]: 2.0}
-    model = LinearClassifier(C=0.1, class_weight=weight).fit(X, y)
+    cells = np.arange(len(y)) % 20
+    model = LinearClassifier(C=0.1, class_weight=weight).fit(X, y, groups=cells)
+    assert model.temperature_ != 1.0
     url = str(tmp_path / "classifier")
     model.save(url, encoder_digest="abc")
     loaded = LinearClassifier.load(url, encoder_digest="abc")
@@ -166,6 +239,7 @@ def test_saved_and_loaded_answers_the_same(tmp_path, kind):
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     assert loaded.get_params() == model.get_params()
     assert loaded.n_features_in_ == model.n_features_in_
+    assert loaded.temperature_ == model.temperature_
 
 
 def test_the_same_classifier_is_saved_as_the_same_bytes_and_no_pickle():
@@ -207,6 +281,8 @@ def test_bad_input_is_the_projects_own_error():
         LinearClassifier().fit(np.where(X > 100, X, np.nan), y)
     with pytest.raises(LabelError, match="at least two classes"):
         LinearClassifier().fit(X, np.full(len(X), "axon"))
+    with pytest.raises(LabelError, match="continuous"):
+        LinearClassifier().fit(X, X[:, 0])
     with pytest.raises(DataError, match="5 features"):
         LinearClassifier().fit(X, y).predict(X[:, :3])
 
