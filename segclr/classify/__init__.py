@@ -1,5 +1,6 @@
 """Classifiers on embeddings, splits by cell, and what they are judged by; nothing here imports torch."""
 
+from segclr.classify.attention import AttentionFit, fit_attention
 from segclr.classify.evaluate import UNKNOWN, Evaluation, evaluate
 from segclr.classify.forest import forest_baseline
 from segclr.classify.labels import Joined, Labels, join_labels
@@ -10,6 +11,7 @@ from segclr.classify.uncertainty import call_unknown, normalised_entropy
 
 __all__ = [
     "UNKNOWN",
+    "AttentionFit",
     "Evaluation",
     "Joined",
     "Labels",
@@ -19,6 +21,7 @@ __all__ = [
     "call_unknown",
     "check_no_leak",
     "evaluate",
+    "fit_attention",
     "forest_baseline",
     "join_labels",
     "normalised_entropy",
