@@ -148,7 +148,9 @@ def fit_merge_finder(
         msg = f"classes must name the type of each of {len(table)} nodes, got {len(classes)}"
         raise LabelError(msg)
     averaged = aggregate(table, radius_um=radius_um, metric="path")
-    classifier = LinearClassifier(C=penalty).fit(averaged.embeddings, classes, groups=table.segment_ids)
+    # not calibrated: the score was chosen with probabilities as they come (docs/merges.md)
+    classifier = LinearClassifier(C=penalty, calibrate=False)
+    classifier.fit(averaged.embeddings, classes, groups=table.segment_ids)
     cells, cell = np.unique(table.segment_ids, return_inverse=True)
     values = table.embeddings.astype(np.float64)
     center = values.mean(axis=0)
