@@ -25,16 +25,20 @@ from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run
 from pipelines.supervised import read_head
 from segclr.aggregate import aggregate
 from segclr.classify import (
+    AttentionFit,
     LinearClassifier,
     MergeProtocol,
+    detection,
     draw_labelled,
     evaluate,
     evaluate_merges,
+    fit_attention,
     fit_merge_finder,
     forest_classifier,
     join_labels,
     retrieval,
 )
+from segclr.classify.estimator import UncertainClassifier
 from segclr.config import Metric
 from segclr.store.embeddings import EmbeddingTable
 from segclr.store.parquet import write_columns
@@ -107,6 +111,65 @@ def _cell_types(bench: Benchmark) -> Iterator[Row]:
             classifier = _fitted(bench, name, own)
             setting = {"method": name, "pooling": "mean", "radius_um": radius_um}
             yield from _scores(bench, classifier, others, setting)
+        if radius_um > 0:
+            own, others = _attended(bench, task, radius_um)
+            setting = {"method": TRAINED.name, "pooling": "attention", "radius_um": radius_um}
+            yield from _scores(bench, _fitted(bench, TRAINED.name, own), others, setting)
+
+
+def _attended(bench: Benchmark, task: str, radius_um: float) -> tuple[_Labelled, dict[int, _Labelled]]:
+    """Training nodes and test nodes of the trained encoder under a pooling learned on the training tissue."""
+    table = _table(bench.training, TRAINED)
+    pooling = fit_attention(
+        table,
+        labels_of(bench.training, task, table),
+        radius_um=radius_um,
+        metric=_METRIC,
+        fit=AttentionFit(seed=bench.top.config.seed),
+    )
+
+    def pooled(run: Run) -> _Labelled:
+        found = aggregate(_table(run, TRAINED), radius_um=radius_um, metric=_METRIC, weighting=pooling)
+        return _labelled(run, task, found)
+
+    return pooled(bench.training), {seed: pooled(run) for seed, run in bench.tests.items()}
+
+
+def _unknown(bench: Benchmark) -> Iterator[Row]:
+    """Each cell type in turn is left out of the training, and should be found to be of no known type."""
+    task, radius_um = "cell_type", bench.config.unknown_radius_um
+    own, *others = (
+        _labelled(run, task, _table(run, TRAINED, radius_um))
+        for run in (bench.training, *bench.tests.values())
+    )
+    for left_out in np.unique(own.classes).tolist():
+        known = own.take(np.flatnonzero(own.classes != left_out))
+        for name, make in _UNCERTAIN.items():
+            model = make(bench.top.config.seed).fit(known.vectors, known.classes, known.segment_ids)
+            for seed, nodes in zip(bench.tests, others, strict=True):
+                found = detection(model.uncertainty(nodes.vectors), nodes.classes == left_out)
+                yield {
+                    "method": name,
+                    "left_out": left_out,
+                    "test_seed": seed,
+                    "auroc": found.auroc,
+                    "aupr": found.aupr,
+                    "fpr_at_95_tpr": found.fpr_at_95_tpr,
+                    "n_unknown": found.n_unknown,
+                    "n_known": found.n_known,
+                }
+
+
+def _residual(seed: int) -> UncertainClassifier:
+    from segclr.classify import ResNetClassifier
+
+    return ResNetClassifier(gaussian_process=True, random_state=seed)
+
+
+_UNCERTAIN: dict[str, Callable[[int], UncertainClassifier]] = {
+    "residual network, Gaussian process": _residual,
+    "linear, entropy": lambda seed: LinearClassifier(random_state=seed),
+}
 
 
 def _retrieval(bench: Benchmark) -> Iterator[Row]:
@@ -164,6 +227,7 @@ QUESTIONS: dict[str, Callable[[Benchmark], Iterator[Row]]] = {
     "cell_types": _cell_types,
     "retrieval": _retrieval,
     "merges": _merges,
+    "unknown": _unknown,
 }
 """What is asked, by the name of its part and file."""
 

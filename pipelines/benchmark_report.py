@@ -88,20 +88,29 @@ def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     rows: list[tuple[str, ...]] = []
     for (method, n), found in _by(_read(top, "compartments"), "method", "n_labels"):
         rows.append(("compartments", str(method), f"{n:,} labels", _text(_of_tissues(found, "macro_f1"))))
-    for (method, radius_um), found in _by(_read(top, "cell_types"), "method", "radius_um"):
-        rows.append(("cell types", str(method), _within(radius_um), _text(found["macro_f1"])))
+    types = _read(top, "cell_types")
+    for (method, pooling, radius_um), found in _by(types, "method", "pooling", "radius_um"):
+        rows.append(("cell types", _pooled(method, pooling), _within(radius_um), _text(found["macro_f1"])))
     for (method, beyond_nm), found in _read(top, "retrieval").groupby(["method", "exclusion_nm"], sort=False):
         rows.append(("retrieval", str(method), f"beyond {beyond_nm:g} nm", _text(found["share"])))
     for (method, merges), found in _by(_read(top, "merges"), "method", "merges"):
         rows.append((f"merges, {merges}, AUROC", str(method), "cells as they are", _text(found["auroc"])))
         sizes = "cells of about equal size"
         rows.append((f"merges, {merges}, AUROC", str(method), sizes, _text(found["matched_auroc"])))
+    for method, found in _by(_read(top, "unknown"), "method"):
+        rows.append(
+            ("a type left out, AUROC", str(method), "mean of types", _text(_of_tissues(found, "auroc")))
+        )
     return header, rows
 
 
 def _of_tissues(found: pd.DataFrame, column: str) -> pd.Series:
     """Mean of a column on each test tissue, over the draws of labels."""
     return found.groupby("test_seed")[column].mean()
+
+
+def _pooled(method: str, pooling: str) -> str:
+    return method if pooling == "mean" else f"{method}, {pooling}"
 
 
 def _within(radius_um: float) -> str:
@@ -174,11 +183,11 @@ def _label_section(top: Run) -> Section:
 def _radius_section(top: Run) -> Section:
     rows = _read(top, "cell_types")
     curves = []
-    for method in dict.fromkeys(rows["method"]):
-        at = {r: found["macro_f1"] for r, found in _by(rows[rows["method"] == method], "radius_um")}
+    for (method, pooling), of_method in _by(rows, "method", "pooling"):
+        at = {r: found["macro_f1"] for r, found in _by(of_method, "radius_um")}
         curves.append(
             ScoreCurve(
-                name=method,
+                name=_pooled(method, pooling),
                 radius_um=list(at),
                 score=[float(v.mean()) for v in at.values()],
                 intervals=[(float(v.min()), float(v.max())) for v in at.values()],
@@ -187,7 +196,8 @@ def _radius_section(top: Run) -> Section:
     figure = Illustration(
         name="cell-types",
         figure=figure_f1_against_radius(curves),
-        caption=f"Cell type of single nodes from the mean of all vectors within a radius. {_OVER}.",
+        caption="Cell type of single nodes from the mean of all vectors within a radius; attention: from a "
+        f"mean with learned weights. {_OVER}.",
         alt="; ".join(f"{c.name} {max(c.score):.2f} at most" for c in curves),
         columns=curve_columns(curves),
     )
@@ -257,9 +267,46 @@ def _merge_section(top: Run) -> Section:
     return Section(title="Merge errors", tables=[table], figures=[figure])
 
 
+def _unknown_section(top: Run) -> Section:
+    rows = _read(top, "unknown")
+    bars = [
+        Score(
+            task=left_out,
+            method=method,
+            value=float(found["auroc"].mean()),
+            interval=(float(found["auroc"].min()), float(found["auroc"].max())),
+        )
+        for (method, left_out), found in _by(rows, "method", "left_out")
+    ]
+    figure = Illustration(
+        name="unknown",
+        figure=figure_scores(bars, ylabel="AUROC"),
+        caption="A cell type is left out of the training of a classifier: how often a node of it is less "
+        f"certain than a node of a known type (0.5: no better than chance). {_OVER}.",
+        alt="; ".join(f"{b.task}, {b.method} {b.value:.2f}" for b in bars),
+        columns=score_columns(bars),
+    )
+    table = Table(
+        caption="Area under precision and recall, and share of known nodes that are taken for unknown where "
+        "95 % of the unknown are found; mean over test tissues.",
+        header=("method", "left out", "AUPR", "false positives at 95 %", "unknown nodes", "known nodes"),
+        rows=[
+            (
+                str(method),
+                str(left_out),
+                *(float(found[c].mean()) for c in ("aupr", "fpr_at_95_tpr")),
+                *(int(found[c].mean()) for c in ("n_unknown", "n_known")),
+            )
+            for (method, left_out), found in _by(rows, "method", "left_out")
+        ],
+    )
+    return Section(title="Types that were never seen", tables=[table], figures=[figure])
+
+
 _SECTIONS: Mapping[str, Callable[[Run], Section]] = {
     "compartments": _label_section,
     "cell_types": _radius_section,
     "retrieval": _retrieval_section,
     "merges": _merge_section,
+    "unknown": _unknown_section,
 }

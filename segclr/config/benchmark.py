@@ -27,6 +27,9 @@ class BenchmarkConfig(Section):
     supervised_labels: tuple[Edge, ...] = Field(
         (1000,), description="labelled nodes that supervised networks are trained on; and one on all"
     )
+    unknown_radius_um: float = Field(
+        10.0, ge=0, description="within which vectors are averaged where a cell type is left out"
+    )
     quick: Annotated[tuple[str, ...], FREE] = Field(
         (), description="what `segclr run --quick` sets, as key=value: a small benchmark to see that it works"
     )

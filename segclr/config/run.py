@@ -87,6 +87,13 @@ class RunConfig(Section):
                 "a benchmark trains on made tissue: it takes tissue, and no volume, embed.encoder or distill"
             )
             raise ValueError(msg)
+        radii_um = (0.0, *self.aggregate.radii_um)
+        if benchmark.unknown_radius_um not in radii_um or "euclidean" not in self.aggregate.metrics:
+            msg = (
+                f"benchmark.unknown_radius_um {benchmark.unknown_radius_um:g} must be one of "
+                f"aggregate.radii_um {list(radii_um)}, and aggregate.metrics must hold euclidean"
+            )
+            raise ValueError(msg)
         if self.seed in benchmark.test_seeds:
             msg = f"seed {self.seed} makes the tissue that is trained on: take it out of benchmark.test_seeds"
             raise ValueError(msg)
