@@ -21,7 +21,7 @@ __all__ = ["Neighbours", "euclidean_neighbours", "path_neighbours"]
 _MAX_PAIRS = 4_000_000  # about 200 MB while a block is being made
 _FIRST_BLOCK = 1024  # rows; later blocks follow the density that was met
 
-_Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+_Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # row, column, distance
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ class Neighbours:
         rows: the nodes ``start`` to ``stop`` this block answers for.
         matrix: bool CSR [stop - start, n], True where the column's node is a neighbour of the row's;
             column indices are sorted, and every node is its own neighbour.
+        distances_nm: float64 [matrix.nnz], of the neighbours, in the order of the matrix's ``indices``.
     """
 
     rows: slice
     matrix: Any
+    distances_nm: NDArray[np.float64]
 
 
 def euclidean_neighbours(
@@ -69,7 +71,7 @@ def euclidean_neighbours(
             return None
         near = block.sparse_distance_matrix(tree, widened, output_type="ndarray")
         near = near[near["v"] <= radius_nm]
-        return near["i"], near["j"]
+        return near["i"], near["j"], near["v"]
 
     yield from _in_blocks(len(points), find, max_pairs=max_pairs)
 
@@ -108,7 +110,7 @@ def path_neighbours(
         origin = node = np.arange(start, stop)
         previous = np.full(stop - start, -1)
         distance = np.zeros(stop - start)
-        found, total = [(origin, node)], stop - start
+        found, total = [(origin, node, distance)], stop - start
         while len(node):
             degree = first[node + 1] - first[node]
             if stop - start > 1 and total + degree.sum() > max_pairs:
@@ -119,9 +121,10 @@ def path_neighbours(
             keep = (ahead != previous[step]) & (walked <= radius_nm)
             step = step[keep]
             origin, previous, node, distance = origin[step], node[step], ahead[keep], walked[keep]
-            found.append((origin, node))
+            found.append((origin, node, distance))
             total += len(node)
-        return np.concatenate([o for o, _ in found]) - start, np.concatenate([m for _, m in found])
+        origin, node, distance = (np.concatenate(part) for part in zip(*found, strict=True))
+        return origin - start, node, distance
 
     yield from _in_blocks(n, find, max_pairs=max_pairs)
 
@@ -135,11 +138,11 @@ def _in_blocks(n: int, find: Callable[[int, int], _Pairs | None], *, max_pairs: 
         if pairs is None:
             size = max(1, (stop - start) // 2)
             continue
-        row, column = pairs
-        data = np.ones(len(row), dtype=bool)
-        matrix = csr_array((data, (row, column)), shape=(stop - start, n))
-        matrix.sort_indices()
-        yield Neighbours(slice(start, stop), matrix)
+        row, column, distance = pairs
+        far = csr_array((distance, (row, column)), shape=(stop - start, n))
+        far.sort_indices()
+        matrix = csr_array((np.ones(len(row), dtype=bool), far.indices, far.indptr), shape=far.shape)
+        yield Neighbours(slice(start, stop), matrix, far.data)
         per_row = max(1, len(row) // (stop - start))
         size = max(1, min(4 * size, max_pairs // (2 * per_row)))
         start = stop

@@ -1,27 +1,36 @@
-"""The mean embedding over the neighbourhood of every node."""
+"""The neighbourhood of every node: a mean of embeddings, plain, by distance or learned, and their spread."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from segclr.aggregate.neighbourhood import Neighbours, euclidean_neighbours, path_neighbours
-from segclr.errors import ConfigError, DataError
+from segclr.aggregate.attention import AttentionPooling
+from segclr.aggregate.part import Part, check_reach, sorted_rows
+from segclr.aggregate.sums import Sums, UseSums
+from segclr.config import Metric, Weighting
+from segclr.errors import ConfigError
 from segclr.store.embeddings import EmbeddingTable
 
-__all__ = ["Metric", "aggregate"]
-
-Metric = Literal["euclidean", "path"]
+__all__ = ["aggregate"]
 
 _SPAN_ROWS = 1_000_000  # rows whose float64 copy is held at once; a longer segment is one span
 
 
-def aggregate(table: EmbeddingTable, *, radius_um: float, metric: Metric = "euclidean") -> EmbeddingTable:
+def aggregate(
+    table: EmbeddingTable,
+    *,
+    radius_um: float,
+    metric: Metric = "euclidean",
+    weighting: Weighting | AttentionPooling = "uniform",
+    spread: bool = False,
+    threads: int = 1,
+) -> EmbeddingTable:
     """Average embeddings over the nodes of the same segment within a radius.
 
     One row per input node, in input order: the mean over nodes at most ``radius_um`` away, itself
@@ -33,64 +42,105 @@ def aggregate(table: EmbeddingTable, *, radius_um: float, metric: Metric = "eucl
         radius_um: micrometres, finite, 0 or more.
         metric: "euclidean", a straight line; "path", the sum of edge lengths along ``parents``, where
             nodes of another tree are infinitely far.
+        weighting: of the nodes in the mean. "uniform"; "gaussian", exp(-d^2 / (2 sigma^2)) of the distance d
+            with sigma = radius / 2, which is 0.14 at the radius; or a learned pooling.
+        spread: also the standard deviation of the neighbours' embeddings, dimension by dimension (of the
+            n_nodes themselves: divided by their number; 0 for one node alone), whatever the weighting.
+        threads: that sum straight-line neighbourhoods without weights by distance; the answer is the same.
 
     Returns:
-        The table with averaged ``embeddings`` and ``n_nodes``, int32 [n], the nodes in each mean.
+        The table with averaged ``embeddings`` and ``n_nodes``, int32 [n], the nodes in each mean; with
+        ``spread``, float32 [n, d], if that was asked for.
 
     Raises:
-        ConfigError: the radius or the metric is not an allowed one.
+        ConfigError: the radius, the metric, the weighting or the number of threads is not an allowed one.
         DataError: ids repeat, points or embeddings are not finite, a parent does not exist, parents
-            make a cycle, or ``metric="path"`` without parents.
+            make a cycle, or ``metric="path"`` without parents, or a pooling for another dimension.
     """
-    if not (math.isfinite(radius_um) and radius_um >= 0):
-        msg = f"radius_um must be finite and 0 or more, got {radius_um}"
-        raise ConfigError(msg)
-    if metric not in get_args(Metric):
-        msg = f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}"
-        raise ConfigError(msg)
-    if metric == "path" and table.parents is None:
-        msg = "metric='path' needs the parents of the nodes, and this table has none; use 'euclidean'"
-        raise DataError(msg)
-    check_finite(table, "points_nm")
-    check_finite(table, "embeddings")
-    order = np.lexsort((table.node_ids, table.segment_ids))
-    check_unique(table, order)
+    check_reach(radius_um, metric)
+    _check_options(weighting, threads)
+    order = sorted_rows(table, metric)
     means = np.empty_like(table.embeddings)
     counts = np.empty(len(table), dtype=np.int32)
+    deviations = np.empty_like(table.embeddings) if spread else None
     for rows in _spans(order, table.segment_ids):
-        part = table.take(rows)
-        values = part.embeddings.astype(np.float64)
-        for block in _neighbours(part, radius_nm=radius_um * 1000.0, metric=metric):
-            n_nodes = np.diff(block.matrix.indptr)
-            means[rows[block.rows]] = (block.matrix @ values) / n_nodes[:, None]
-            counts[rows[block.rows]] = n_nodes
-    return replace(table, embeddings=means, n_nodes=counts)
+        whole = len(rows) == len(table) and bool((rows[1:] > rows[:-1]).all())
+        part = Part.of(table if whole else table.take(rows), radius_nm=radius_um * 1000.0, metric=metric)
+
+        def use(found: Sums, rows: NDArray[np.intp] = rows) -> None:
+            means[rows[found.rows]] = found.sums.astype(np.float32)
+            counts[rows[found.rows]] = found.n_nodes
+
+        _means(part, weighting, threads=threads, use=use)
+        if deviations is not None:
+            deviations[rows] = _deviations(part, threads=threads)
+    return replace(table, embeddings=means, n_nodes=counts, spread=deviations)
 
 
-def _neighbours(part: EmbeddingTable, *, radius_nm: float, metric: Metric) -> Iterator[Neighbours]:
-    """Neighbours of a table sorted by (segment_id, node_id)."""
-    _, rank = np.unique(part.segment_ids, return_inverse=True)
-    if metric == "euclidean":
-        return euclidean_neighbours(part.points_nm, rank, radius_nm=radius_nm)
-    return path_neighbours(part.points_nm, parent_rows(part, rank), radius_nm=radius_nm)
+def _means(part: Part, weighting: Weighting | AttentionPooling, *, threads: int, use: UseSums) -> None:
+    """Call ``use`` with means in the place of sums."""
+    embeddings = part.table.embeddings
+
+    def values(nodes: NDArray[np.int64]) -> NDArray[np.float64]:
+        return embeddings[nodes].astype(np.float64)
+
+    def share(found: Sums) -> None:
+        use(replace(found, sums=found.sums[:, :-1] / found.sums[:, -1:]))
+
+    if isinstance(weighting, AttentionPooling):
+        weights = weighting.weights  # by its score alone, so a plain sum of weighed values
+
+        def weighed(nodes: NDArray[np.int64]) -> NDArray[np.float64]:
+            each = weights(embeddings[nodes])[:, None]
+            return np.hstack([values(nodes) * each, each])
+
+        part.sums(weighed, threads=threads, use=share)
+    elif weighting == "gaussian":
+        for means in _gaussian_means(part, values(np.arange(len(embeddings)))):
+            use(means)
+    else:
+        part.sums(values, threads=threads, use=lambda s: use(replace(s, sums=s.sums / s.n_nodes[:, None])))
 
 
-def parent_rows(part: EmbeddingTable, rank: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Row of each node's parent, -1 for a root, of a table sorted by (segment_id, node_id)."""
-    parents = np.asarray(part.parents, dtype=np.int64)
-    keys = (rank.astype(np.int64) << 32) | part.node_ids.astype(np.int64)
-    wanted = (rank.astype(np.int64) << 32) | np.maximum(parents, 0)
-    found = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
-    bad = np.flatnonzero((parents < -1) | ((parents >= 0) & (keys[found] != wanted)))
-    if len(bad):
-        row = bad[0]
-        msg = (
-            f"{len(bad)} nodes name a parent that their segment does not have, such as node "
-            f"{part.node_ids[row]} of segment {part.segment_ids[row]}: parent {parents[row]}; "
-            "allowed are node ids of the same segment, and -1 for a root"
-        )
-        raise DataError(msg)
-    return np.where(parents >= 0, found, -1)
+def _gaussian_means(part: Part, values: NDArray[np.float64]) -> Iterator[Sums]:
+    for block in part.neighbours():
+        share = 2.0 * (block.distances_nm / part.radius_nm) if part.radius_nm else block.distances_nm
+        matrix = block.matrix
+        weights = csr_array((np.exp(-0.5 * share * share), matrix.indices, matrix.indptr), matrix.shape)
+        means = (weights @ values) / np.add.reduceat(weights.data, weights.indptr[:-1])[:, None]
+        n_nodes = np.diff(weights.indptr).astype(np.int32)
+        yield Sums(np.arange(block.rows.start, block.rows.stop), means, n_nodes)
+
+
+def _deviations(part: Part, *, threads: int) -> NDArray[np.float32]:
+    """E[x^2] - E[x]^2 with x taken from the segment's mean, which keeps the difference from cancelling."""
+    embeddings, rank, d = part.table.embeddings, part.rank, part.table.embeddings.shape[1]
+    begins = np.flatnonzero(np.diff(rank, prepend=-1))
+    number = np.diff(np.append(begins, len(rank)))[:, None]
+    middle = np.add.reduceat(embeddings, begins, axis=0, dtype=np.float64) / number
+    answer = np.empty_like(embeddings)
+
+    def moments(nodes: NDArray[np.int64]) -> NDArray[np.float64]:
+        centred = embeddings[nodes] - middle[rank[nodes]]
+        return np.hstack([centred, centred * centred])
+
+    def use(found: Sums) -> None:
+        means = found.sums / found.n_nodes[:, None]
+        variance = np.maximum(means[:, d:] - means[:, :d] ** 2, 0.0)
+        variance[found.n_nodes == 1] = 0.0
+        answer[found.rows] = np.sqrt(variance).astype(np.float32)
+
+    part.sums(moments, threads=threads, use=use)
+    return answer
+
+
+def _check_options(weighting: str | AttentionPooling, threads: int) -> None:
+    if not isinstance(weighting, AttentionPooling) and weighting not in get_args(Weighting):
+        msg = f"weighting must be {', '.join(get_args(Weighting))} or an AttentionPooling, got {weighting!r}"
+        raise ConfigError(msg)
+    if threads < 1:
+        msg = f"threads must be 1 or more, got {threads}"
+        raise ConfigError(msg)
 
 
 def _spans(order: NDArray[np.intp], segment_ids: NDArray[np.uint64]) -> Iterator[NDArray[np.intp]]:
@@ -103,25 +153,3 @@ def _spans(order: NDArray[np.intp], segment_ids: NDArray[np.uint64]) -> Iterator
         stop = int(ends[last])
         yield order[start:stop]
         start = stop
-
-
-def check_finite(table: EmbeddingTable, name: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(getattr(table, name)).all(axis=1))
-    if len(bad):
-        msg = f"{name} must be finite; {len(bad)} rows are not, such as {_name(table, bad[0])}"
-        raise DataError(msg)
-
-
-def check_unique(table: EmbeddingTable, order: NDArray[np.intp]) -> None:
-    segments, nodes = table.segment_ids[order], table.node_ids[order]
-    same = np.flatnonzero((segments[1:] == segments[:-1]) & (nodes[1:] == nodes[:-1]))
-    if len(same):
-        msg = (
-            "(segment_id, node_id) must be unique; "
-            f"{len(same)} rows repeat one, such as {_name(table, order[same[0]])}"
-        )
-        raise DataError(msg)
-
-
-def _name(table: EmbeddingTable, row: np.intp) -> str:
-    return f"node {table.node_ids[row]} of segment {table.segment_ids[row]}"

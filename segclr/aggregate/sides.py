@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from segclr.aggregate.pool import check_finite, check_unique, parent_rows
+from segclr.aggregate.part import check_finite, check_unique, parent_rows
 from segclr.data.skeleton import edge_lengths_nm, topological_order
 from segclr.errors import ConfigError, DataError
 from segclr.store.embeddings import EmbeddingTable

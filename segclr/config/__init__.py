@@ -9,7 +9,7 @@ from segclr.config.jobs import JobConfig
 from segclr.config.load import load_config
 from segclr.config.results import AggregateConfig, EmbedConfig, EvaluateConfig, LabelConfig
 from segclr.config.run import RunConfig
-from segclr.config.section import Engine, Metric, Precision, decisive, digest
+from segclr.config.section import Engine, Metric, Precision, Weighting, decisive, digest
 from segclr.config.tissue import TissueConfig
 from segclr.config.training import AugmentConfig, DataConfig, DistillConfig, MonitorConfig, TrainConfig
 from segclr.config.volume import CubeConfig, NodeConfig, PairConfig, SkeletonConfig, VolumeConfig
@@ -43,6 +43,7 @@ __all__ = [
     "TissueConfig",
     "TrainConfig",
     "VolumeConfig",
+    "Weighting",
     "decisive",
     "digest",
     "load_config",

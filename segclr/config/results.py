@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segclr.config.section import FREE, Engine, Metric, NotNegative, Precision, Section
+from segclr.config.section import FREE, Engine, Metric, NotNegative, Precision, Section, Weighting
 
 __all__ = ["AggregateConfig", "EmbedConfig", "EvaluateConfig", "LabelConfig"]
 
@@ -45,10 +45,25 @@ class EmbedConfig(Section):
 
 
 class AggregateConfig(Section):
-    """Mean embeddings over the neighbourhood of each node."""
+    """Mean embeddings over the neighbourhood of each node, with the number of nodes in each mean."""
 
     radii_um: tuple[NotNegative, ...] = Field((0.0, 5.0, 10.0), description="0: the node alone")
     metrics: tuple[Metric, ...] = Field(("euclidean", "path"), description="how distance is measured")
+    weighting: Weighting = Field(
+        "uniform", description="of nodes in a mean; gaussian: by distance, sigma = radius / 2"
+    )
+    attention: str | None = Field(
+        None,
+        description="URL of a pooling from segclr.classify.fit_attention for this encoder",
+    )
+    spread: bool = Field(default=False, description="also write the standard deviation of each dimension")
+
+    @model_validator(mode="after")
+    def _check_one_weighting(self) -> Self:
+        if self.attention is not None and self.weighting != "uniform":
+            msg = f"attention weighs by itself: weighting must be uniform beside it, got {self.weighting}"
+            raise ValueError(msg)
+        return self
 
 
 class LabelConfig(Section):

@@ -20,6 +20,7 @@ Point = tuple[float, float, float]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Engine = Literal["auto", "dense", "skip_empty", "openvino"]
 Metric = Literal["euclidean", "path"]
+Weighting = Literal["uniform", "gaussian"]
 Range = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -37,6 +37,7 @@ class EmbeddingTable:
             topology is unknown (the public release has none).
         embeddings: float32 [n, d].
         n_nodes: int32 [n], nodes that were averaged; None unless this is the result of ``aggregate``.
+        spread: float32 [n, d], standard deviation of what was averaged; None unless asked for.
 
     Raises:
         DataError: lengths differ, or ids come in a type that cannot hold every uint64.
@@ -48,6 +49,7 @@ class EmbeddingTable:
     parents: NDArray[np.int32] | None
     embeddings: NDArray[np.float32]
     n_nodes: NDArray[np.int32] | None = None
+    spread: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Refuse ids of another type (they may be damaged already) and lengths that differ."""
@@ -61,6 +63,7 @@ class EmbeddingTable:
             "parents": np.int32,
             "embeddings": np.float32,
             "n_nodes": np.int32,
+            "spread": np.float32,
         }
         for name, dtype in kinds.items():
             value = getattr(self, name)
@@ -74,6 +77,7 @@ class EmbeddingTable:
         lengths = {f.name: len(v) for f in fields(self) if (v := getattr(self, f.name)) is not None}
         flat = all(c.ndim == 1 for c in (ids, self.node_ids, self.parents, self.n_nodes) if c is not None)
         shaped = flat and self.embeddings.ndim == 2 and self.points_nm.shape == (n, 3)
+        shaped = shaped and (self.spread is None or self.spread.shape == self.embeddings.shape)
         if set(lengths.values()) != {n} or not shaped:
             msg = f"columns must have one length and shapes [n], [n, 3], [n, d]; got lengths {lengths}"
             raise DataError(msg)
@@ -89,7 +93,7 @@ class EmbeddingTable:
         return EmbeddingTable(**taken)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a node: ids, coordinates, parent, and columns ``e0`` to ``e{d-1}``."""
+        """One row a node: ids, coordinates, parent, columns ``e0`` to ``e{d-1}``, any ``spread0`` to ..."""
         import pandas as pd
 
         columns: dict[str, NDArray[np.generic]] = {"segment_id": self.segment_ids, "node_id": self.node_ids}
@@ -99,6 +103,8 @@ class EmbeddingTable:
         if self.n_nodes is not None:
             columns["n_nodes"] = self.n_nodes
         columns |= {f"e{i}": self.embeddings[:, i] for i in range(self.embeddings.shape[1])}
+        if self.spread is not None:
+            columns |= {f"spread{i}": self.spread[:, i] for i in range(self.spread.shape[1])}
         return pd.DataFrame(columns)
 
     @staticmethod
@@ -111,6 +117,7 @@ class EmbeddingTable:
             parents=columns["parent"],
             embeddings=columns["embedding"],
             n_nodes=columns.get("n_nodes"),
+            spread=columns.get("spread"),
         )
 
 

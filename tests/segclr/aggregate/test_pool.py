@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from segclr.aggregate import aggregate
+from segclr.aggregate import AttentionPooling, aggregate
 from segclr.aggregate import pool as pool_module
 from segclr.errors import ConfigError, DataError
 from segclr.store.embeddings import EmbeddingTable
@@ -85,6 +85,64 @@ def test_equals_a_naive_double_loop(table, radius_um, metric):
     np.testing.assert_array_equal(got.n_nodes, mask.sum(axis=1))
     want = (mask @ table.embeddings.astype(float)) / mask.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(got.embeddings, want, rtol=0, atol=1e-6)
+
+
+def attention(dim):
+    random = np.random.default_rng(0)
+    out = random.uniform(-1, 1, 4)
+    return AttentionPooling(hidden=random.standard_normal((4, dim)), bias=np.zeros(4), out=out)
+
+
+@settings(max_examples=40, deadline=None)
+@given(table=tables(), radius_um=st.sampled_from([0.0, 0.75, 1.3, 2.6, 12.1]))
+@pytest.mark.parametrize("metric", ["euclidean", "path"])
+def test_options_equal_a_naive_loop_over_neighbourhoods(table, radius_um, metric):
+    distances = naive_distances(table, metric)
+    finite = distances[np.isfinite(distances)]
+    assume((np.abs(finite - radius_um * 1000) > 1e-6).all() or radius_um == 0)
+    pooling, x = attention(3), table.embeddings.astype(float)
+    plain = aggregate(table, radius_um=radius_um, metric=metric, spread=True)
+    gaussian = aggregate(table, radius_um=radius_um, metric=metric, weighting="gaussian")
+    attended = aggregate(table, radius_um=radius_um, metric=metric, weighting=pooling)
+    for i, row in enumerate(distances):
+        near = np.flatnonzero(row <= radius_um * 1000)
+        assert plain.n_nodes[i] == gaussian.n_nodes[i] == attended.n_nodes[i] == len(near)
+        np.testing.assert_allclose(plain.spread[i], x[near].std(axis=0), atol=1e-6)
+        sigma = radius_um * 1000 / 2
+        kernel = np.exp(-(row[near] ** 2) / (2 * sigma**2)) if radius_um else np.ones(len(near))
+        np.testing.assert_allclose(gaussian.embeddings[i], np.average(x[near], 0, kernel), atol=1e-6)
+        score = np.tanh(x[near] @ pooling.hidden.T.astype(float)) @ pooling.out.astype(float)
+        want = np.average(x[near], 0, np.exp(score))
+        np.testing.assert_allclose(attended.embeddings[i], want, atol=1e-6)
+
+
+def test_spread_far_from_zero_does_not_cancel():
+    table = star_and_chain(embeddings=np.array([[1e6], [1e6 + 1], [1e6 + 2], [1e6 + 1]]))
+    np.testing.assert_allclose(aggregate(table, radius_um=50, spread=True).spread, np.sqrt(0.5), rtol=1e-6)
+
+
+def test_a_node_alone_has_no_spread_and_none_is_given_unasked():
+    got = aggregate(
+        star_and_chain(embeddings=np.full((4, 1), 0.1)), radius_um=0.5, metric="path", spread=True
+    )
+    np.testing.assert_array_equal(got.spread, np.zeros((4, 1), dtype=np.float32))
+    assert aggregate(star_and_chain(), radius_um=1).spread is None
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "path"])
+def test_threads_give_the_same_bits(metric):
+    rng = np.random.default_rng(0)
+    n = 3000
+    table = EmbeddingTable(
+        segment_ids=np.sort(rng.integers(2**63, 2**63 + 3, n, dtype=np.uint64)),
+        node_ids=rng.permutation(n),
+        points_nm=np.cumsum(rng.standard_normal((n, 3)) * 800, axis=0),
+        parents=np.full(n, -1),
+        embeddings=rng.standard_normal((n, 4)),
+    )
+    one, three = (aggregate(table, radius_um=5, metric=metric, spread=True, threads=t) for t in (1, 3))
+    np.testing.assert_array_equal(one.embeddings, three.embeddings)
+    np.testing.assert_array_equal(one.spread, three.spread)
 
 
 @settings(max_examples=30, deadline=None)
@@ -175,7 +233,9 @@ def test_ids_that_differ_below_float_precision_stay_apart():
 def test_an_empty_table_stays_empty():
     table = star_and_chain().take(np.zeros(4, dtype=bool))
     for metric in ("euclidean", "path"):
-        assert len(aggregate(table, radius_um=5, metric=metric).n_nodes) == 0
+        for weighting in ("uniform", "gaussian", attention(1)):
+            got = aggregate(table, radius_um=5, metric=metric, weighting=weighting, spread=True)
+            assert len(got.n_nodes) == len(got.spread) == 0
 
 
 @pytest.mark.parametrize(
@@ -205,3 +265,12 @@ def test_impossible_radii_are_refused(radius_um):
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match="euclidean, path"):
         aggregate(star_and_chain(), radius_um=1, metric="manhattan")
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(ConfigError, match="uniform, gaussian or an AttentionPooling, got 'linear'"):
+        aggregate(star_and_chain(), radius_um=1, weighting="linear")
+    with pytest.raises(ConfigError, match="threads must be 1 or more"):
+        aggregate(star_and_chain(), radius_um=1, threads=0)
+    with pytest.raises(DataError, match="fitted on 3 dimensions"):
+        aggregate(star_and_chain(), radius_um=1, weighting=attention(3))
