@@ -10,9 +10,11 @@ import numpy as np
 from pipelines.blocks import Stage
 from pipelines.lost import is_lost
 from pipelines.records import Outcome, stage_digest
-from pipelines.run import EmbeddingSet, Run
+from pipelines.run import TRAINED, EmbeddingSet, Run
+from segclr import files
+from segclr.aggregate.attention import AttentionPooling
 from segclr.aggregate.pool import aggregate
-from segclr.config import AggregateConfig, Metric, digest
+from segclr.config import AggregateConfig, Metric, Weighting, digest
 from segclr.store.embeddings import EmbeddingTable, open_embeddings, shard_name
 from segclr.store.parquet import read_columns, write_columns
 
@@ -39,6 +41,9 @@ def aggregate_stage(run: Run, which: EmbeddingSet) -> Stage:
         "embeddings": stage_digest(run.url, which.stage("compact")),
         "aggregate": digest(run.config.aggregate),
     }
+    weighting = _weighting(run, which)
+    if isinstance(weighting, AttentionPooling):
+        inputs["attention"] = weighting.digest
     parts = [shard_name(i, n_shards).removesuffix(".parquet") for i in range(n_shards)]
     return Stage(which.stage("aggregate"), parts, functools.partial(_aggregate, run, which), inputs)
 
@@ -47,13 +52,27 @@ def _aggregate(run: Run, which: EmbeddingSet, part: str) -> Outcome:
     columns = read_columns(run.path(which.folder("embeddings"), f"{part}.parquet"))
     table = EmbeddingTable.from_columns(columns)
     names = []
+    weighting, spread = _weighting(run, which), run.config.aggregate.spread
     for metric, radius_um in settings(run.config.aggregate):
-        mean = aggregate(table, radius_um=radius_um, metric=metric)
+        mean = aggregate(table, radius_um=radius_um, metric=metric, weighting=weighting, spread=spread)
         name = which.folder(f"{aggregated_folder(metric, radius_um)}/{part}.parquet")
         averaged = {"embedding": mean.embeddings, "n_nodes": np.asarray(mean.n_nodes)}
+        if mean.spread is not None:
+            averaged["spread"] = mean.spread
         write_columns(run.path(name), {**columns, **averaged})
         names.append(name)
     return Outcome(tuple(names), rows=len(table))
+
+
+def _weighting(run: Run, which: EmbeddingSet) -> Weighting | AttentionPooling:
+    """As configured; a learned pooling knows the trained encoder, so others get the plain mean."""
+    config = run.config.aggregate
+    if config.attention is None:
+        return config.weighting
+    if which != TRAINED:
+        return "uniform"
+    fitted_on = str(files.read_json(run.path("encoder", "config.json"))["digest"])
+    return AttentionPooling.load(config.attention, encoder_digest=fitted_on)
 
 
 def read_aggregated(run: Run, which: EmbeddingSet, *, metric: Metric, radius_um: float) -> EmbeddingTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from segclr.classify.attention import AttentionFit, fit_attention
 from segclr.classify.evaluate import UNKNOWN, Evaluation, evaluate
 from segclr.classify.few_labels import draw_labelled
 from segclr.classify.forest import forest_baseline, forest_classifier
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNKNOWN",
+    "AttentionFit",
     "Detection",
     "Evaluation",
     "Joined",
@@ -49,6 +51,7 @@ __all__ = [
     "draw_labelled",
     "evaluate",
     "evaluate_merges",
+    "fit_attention",
     "fit_merge_finder",
     "forest_baseline",
     "forest_classifier",

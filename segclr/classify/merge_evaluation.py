@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segclr.aggregate.pool import parent_rows
+from segclr.aggregate.part import parent_rows
 from segclr.classify.artificial_merges import Merge, draw_contacts, find_contacts, join_cells
 from segclr.classify.bootstrap import N_DRAWS, Interval
 from segclr.classify.merges import MergeFinder

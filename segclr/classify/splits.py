@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from segclr.aggregate.pool import aggregate, parent_rows
+from segclr.aggregate.part import parent_rows
+from segclr.aggregate.pool import aggregate
 from segclr.classify.merges import MergeFinder
 from segclr.errors import DataError
 from segclr.store.embeddings import EmbeddingTable
