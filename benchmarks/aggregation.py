@@ -10,9 +10,9 @@ apart. The loop is what one would write first:
 
 It takes minutes, so the loop runs over a random sample of nodes, in two pieces between our runs, and the
 faster piece is extrapolated to all nodes; the tree's building is added as measured. Answers are compared with
-the loop's and with sums in float64. Ours is the whole call on a table, the faster of two runs, with one thread
-and with two (the loop cannot use a second). Times are wall clock. Each setting runs in a process of its own,
-for its peak memory.
+the loop's and with sums in float64. Ours is the whole call on a table, the faster of two runs, with one
+thread and with two (the loop cannot use a second). Times are wall clock. Each setting runs in a process of
+its own, for its peak memory.
 """
 
 from __future__ import annotations

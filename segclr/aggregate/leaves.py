@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 __all__ = ["LEAF", "Leaves", "NearLeaves"]
 
 LEAF = 8  # nodes; measured: 4 and 16 are slower at 10 um, docs/aggregation.md
-_SAMPLE = 256  # leaves of a block whose pairs are counted before all of them are made
+_SAMPLE = 64  # leaves of a block whose pairs are counted before all of them are made
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -40,6 +40,11 @@ def test_there_are_configs_to_load():
     assert CONFIGS
 
 
+def test_attention_and_another_weighting_exclude_each_other(written):
+    with pytest.raises(ConfigError, match="weighting must be uniform"):
+        load_config(written({**MINIMAL, "aggregate": {"attention": "a", "weighting": "gaussian"}}))
+
+
 def test_an_unknown_key_is_named_with_its_section(written):
     with pytest.raises(ConfigError, match=r"train\.step: unknown key"):
         load_config(written({**MINIMAL, "train": {"step": 3}}))
@@ -62,6 +67,7 @@ def test_an_unknown_key_is_named_with_its_section(written):
         ("encoder", "depth", 19),
         ("aggregate", "radii_um", [-1.0]),
         ("aggregate", "metrics", ["manhattan"]),
+        ("aggregate", "weighting", "linear"),
         ("evaluate", "retrieval_exclusion_nm", [-400]),
         ("cluster", "kind", "cloud"),
         ("tissue", "voxel_size_nm", [8, 8, 0]),
