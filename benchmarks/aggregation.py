@@ -134,7 +134,6 @@ def option(points, parents, name, radius_um, queue):
     )
     settings = {
         "path": {"metric": "path"},
-        "path, gaussian": {"metric": "path", "weighting": "gaussian"},
         "gaussian": {"weighting": "gaussian"},
         "spread": {"spread": True},
         "attention": {"weighting": pooling},
@@ -171,12 +170,14 @@ def main():
         "spacing_nm": SPACING_NM,
     }
     for radius_um in (10, 25):
-        result[f"euclidean_{radius_um}um"] = in_process(against_loop, points, parents, radius_um)
-    for name in ("path", "path, gaussian", "gaussian", "spread", "attention", "ids in no order"):
-        for radius_um in (10, 25):
-            key = f"{name.replace(',', '').replace(' ', '_')}_{radius_um}um"
+        key = f"euclidean_{radius_um}um"
+        result[key] = in_process(against_loop, points, parents, radius_um)
+        print(key, result[key], flush=True)
+    for name in ("path", "spread", "attention", "gaussian", "ids in no order"):
+        for radius_um in (10, 25) if name == "path" else (10,):
+            key = f"{name.replace(' ', '_')}_{radius_um}um"
             result[key] = in_process(option, points, parents, name, radius_um)
-    print(json.dumps(result, indent=1))
+            print(key, result[key], flush=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -61,7 +61,8 @@ class Leaves:
         for segment in np.flatnonzero(many & (sizes > LEAF)):
             rows = slice(first[segment], first[segment + 1])
             order[rows] = first[segment] + KDTree(points_nm[rows], leafsize=LEAF).indices
-            jump[rows.start : rows.stop - 1] = False
+            step = np.diff(points_nm[order[rows]], axis=0)
+            jump[rows.start : rows.stop - 1] = np.einsum("ij,ij->i", step, step) > reach_nm * reach_nm
         begins = np.flatnonzero(np.concatenate([[True], jump | change]))
         length = np.diff(np.append(begins, n))
         pieces = -(-length // LEAF)

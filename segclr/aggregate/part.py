@@ -129,11 +129,7 @@ def parent_rows(part: EmbeddingTable, rank: NDArray[np.integer]) -> NDArray[np.i
 
 
 def check_finite(table: EmbeddingTable, name: str) -> None:
-    """Refuse a column with nan or inf.
-
-    Raises:
-        DataError: it has some; a row is named.
-    """
+    """Refuse a column with values that are not finite."""
     values = getattr(table, name)
     if not np.isfinite(values).all():
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -142,11 +138,7 @@ def check_finite(table: EmbeddingTable, name: str) -> None:
 
 
 def check_unique(table: EmbeddingTable, order: NDArray[np.intp]) -> None:
-    """Refuse a node that is there twice; ``order`` sorts rows by (segment_id, node_id).
-
-    Raises:
-        DataError: one is.
-    """
+    """Refuse a table, whose order by ids is given, with a node twice."""
     segments, nodes = table.segment_ids[order], table.node_ids[order]
     same = np.flatnonzero((segments[1:] == segments[:-1]) & (nodes[1:] == nodes[:-1]))
     if len(same):

@@ -1,6 +1,7 @@
 """Classifiers on embeddings, splits by cell, and what they are judged by.
 
-The residual classifier is looked up when first used (PEP 562): it alone imports torch.
+The residual classifier is looked up when first used (PEP 562): it imports torch, as
+fitting an attention pooling does.
 """
 
 from __future__ import annotations
