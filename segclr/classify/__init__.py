@@ -13,11 +13,13 @@ from segclr.classify.attention import AttentionFit, fit_attention
 from segclr.classify.evaluate import UNKNOWN, Evaluation, evaluate
 from segclr.classify.few_labels import draw_labelled
 from segclr.classify.forest import forest_baseline, forest_classifier
+from segclr.classify.label_sweep import SweepRow, label_sweep
 from segclr.classify.labels import Joined, Labels, join_labels
 from segclr.classify.left_out import LeftOut, leave_one_class_out
 from segclr.classify.linear import LinearClassifier
 from segclr.classify.merge_evaluation import MergeProtocol, MergeResult, evaluate_merges
 from segclr.classify.merges import MergeFinder, MergeScores, fit_merge_finder
+from segclr.classify.reliability import Reliability, reliability
 from segclr.classify.retrieval import RetrievalResult, retrieval
 from segclr.classify.split import Split, check_no_leak, split_by_segment, split_from_segments
 from segclr.classify.threshold import Threshold, choose_threshold, threshold_for_rate
@@ -40,9 +42,11 @@ __all__ = [
     "MergeProtocol",
     "MergeResult",
     "MergeScores",
+    "Reliability",
     "ResNetClassifier",
     "RetrievalResult",
     "Split",
+    "SweepRow",
     "Threshold",
     "call_unknown",
     "check_no_leak",
@@ -57,9 +61,11 @@ __all__ = [
     "forest_baseline",
     "forest_classifier",
     "join_labels",
+    "label_sweep",
     "leave_one_class_out",
     "mean_field_logits",
     "normalised_entropy",
+    "reliability",
     "retrieval",
     "split_by_segment",
     "split_from_segments",
