@@ -59,9 +59,8 @@ def threshold_for_rate(uncertainty: NDArray[np.floating], *, rate: float) -> flo
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
         msg = f"a threshold takes finite uncertainties of one row or more, got shape {values.shape}"
         raise DataError(msg)
-    n_above = int(
-        np.floor(rate * len(values) + 1e-9)
-    )  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 is 28.99...
+    allowed = int(np.floor(rate * len(values) + 1e-9))  # 0.29 * 100 is 28.999999999999996
+    n_above = min(allowed, len(values) - 1)  # a rate of almost 1 rounds to all rows
     return float(values[len(values) - 1 - n_above])
 
 

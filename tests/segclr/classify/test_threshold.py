@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segclr.classify import LinearClassifier, choose_threshold, threshold_for_rate
@@ -18,7 +18,8 @@ def blobs(*, n_cells=40, rows=10, noise=2.0, seed=0):
     return X, np.array(["axon", "dendrite", "soma"])[kind], cells + BIG
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
+@example(values=[0, 1], rate=1 - 2**-53)
 @given(
     values=st.lists(st.integers(0, 20), min_size=1, max_size=60),
     rate=st.floats(0, 1, exclude_max=True),
