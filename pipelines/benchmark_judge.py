@@ -36,6 +36,7 @@ from segclr.classify import (
     fit_merge_finder,
     forest_classifier,
     join_labels,
+    reliability,
     retrieval,
 )
 from segclr.classify.estimator import UncertainClassifier
@@ -190,6 +191,32 @@ def _retrieval(bench: Benchmark) -> Iterator[Row]:
                 }
 
 
+def _calibration(bench: Benchmark) -> Iterator[Row]:
+    """How often a cell type is right where a linear classifier is so and so sure; a row a bin."""
+    task, radius_um = "cell_type", bench.config.unknown_radius_um
+    own, *others = (
+        _labelled(run, task, _table(run, TRAINED, radius_um))
+        for run in (bench.training, *bench.tests.values())
+    )
+    for name, calibrate in (("as fitted", False), ("calibrated", True)):
+        config = bench.top.config
+        model = LinearClassifier(C=config.evaluate.probe_c, calibrate=calibrate, random_state=config.seed)
+        model.fit(own.vectors, own.classes, own.segment_ids)
+        for seed, nodes in zip(bench.tests, others, strict=True):
+            found = reliability(nodes.classes, model.predict_proba(nodes.vectors), model.classes_)
+            for b in np.flatnonzero(found.n):
+                yield {
+                    "method": name,
+                    "test_seed": seed,
+                    "from": float(found.edges[b]),
+                    "to": float(found.edges[b + 1]),
+                    "n": int(found.n[b]),
+                    "confidence": float(found.confidence[b]),
+                    "accuracy": float(found.accuracy[b]),
+                    "ece": found.ece,
+                }
+
+
 def _merges(bench: Benchmark) -> Iterator[Row]:
     """How well artificial merges of cells are found, from each encoder's embeddings."""
     for which in ENCODERS:
@@ -225,6 +252,7 @@ def _cells(run: Run, which: EmbeddingSet) -> tuple[EmbeddingTable, NDArray[np.st
 QUESTIONS: dict[str, Callable[[Benchmark], Iterator[Row]]] = {
     "compartments": _compartments,
     "cell_types": _cell_types,
+    "calibration": _calibration,
     "retrieval": _retrieval,
     "merges": _merges,
     "unknown": _unknown,

@@ -25,6 +25,7 @@ from segclr.view import (
     curve_columns,
     figure_f1_against_radius,
     figure_label_efficiency,
+    figure_reliability,
     figure_scores,
     label_columns,
     score_columns,
@@ -97,6 +98,9 @@ def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         rows.append((f"merges, {merges}, AUROC", str(method), "cells as they are", _text(found["auroc"])))
         sizes = "cells of about equal size"
         rows.append((f"merges, {merges}, AUROC", str(method), sizes, _text(found["matched_auroc"])))
+    for method, found in _by(_read(top, "calibration"), "method"):
+        ece = _text(found.groupby("test_seed")["ece"].first())
+        rows.append(("cell types, calibration error", str(method), _within(_radius_um(top)), ece))
     for method, found in _by(_read(top, "unknown"), "method"):
         rows.append(
             ("a type left out, AUROC", str(method), "mean of types", _text(_of_tissues(found, "auroc")))
@@ -267,6 +271,34 @@ def _merge_section(top: Run) -> Section:
     return Section(title="Merge errors", tables=[table], figures=[figure])
 
 
+def _calibration_section(top: Run) -> Section:
+    rows = _read(top, "calibration")
+    curves, told = {}, []
+    for method, found in _by(rows, "method"):
+        of_bin = found.assign(
+            sure=found["confidence"] * found["n"], right=found["accuracy"] * found["n"]
+        ).groupby("from")[["n", "sure", "right"]]
+        sums = of_bin.sum()
+        n = sums["n"]
+        curves[str(method)] = ((sums["sure"] / n).tolist(), (sums["right"] / n).tolist())
+        told.append(f"{method} {_text(found.groupby('test_seed')['ece'].first())}")
+    figure = Illustration(
+        name="calibration",
+        figure=figure_reliability(curves),
+        caption=f"Cell types within {_radius_um(top):g} µm, linear classifier: share of right answers where it "
+        "is so and so sure, nodes of all test tissues; on the dashed line probabilities are right. Expected "
+        f"calibration error: {'; '.join(told)}.",
+        alt=f"expected calibration error: {'; '.join(told)}",
+        columns={name: rows[name].tolist() for name in map(str, rows)},
+    )
+    return Section(title="Calibration", figures=[figure])
+
+
+def _radius_um(top: Run) -> float:
+    assert top.config.benchmark is not None
+    return top.config.benchmark.unknown_radius_um
+
+
 def _unknown_section(top: Run) -> Section:
     rows = _read(top, "unknown")
     bars = [
@@ -306,6 +338,7 @@ def _unknown_section(top: Run) -> Section:
 _SECTIONS: Mapping[str, Callable[[Run], Section]] = {
     "compartments": _label_section,
     "cell_types": _radius_section,
+    "calibration": _calibration_section,
     "retrieval": _retrieval_section,
     "merges": _merge_section,
     "unknown": _unknown_section,

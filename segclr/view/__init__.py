@@ -1,6 +1,11 @@
 """Figures and the report."""
 
-from segclr.view.figures_benchmark import LabelCurve, figure_label_efficiency, label_columns
+from segclr.view.figures_benchmark import (
+    LabelCurve,
+    figure_label_efficiency,
+    figure_reliability,
+    label_columns,
+)
 from segclr.view.figures_confusion import confusion_columns, figure_confusions
 from segclr.view.figures_embedding import OTHER, embedding_columns, figure_embedding
 from segclr.view.figures_scores import (
@@ -37,6 +42,7 @@ __all__ = [
     "figure_embedding",
     "figure_f1_against_radius",
     "figure_label_efficiency",
+    "figure_reliability",
     "figure_retrieval",
     "figure_scores",
     "figure_slices",

@@ -1,8 +1,8 @@
-"""How many labels a method needs."""
+"""How many labels a method needs, and whether its probabilities are right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from segclr.errors import DataError
 from segclr.view.style import BASELINE, MARKERS, OKABE_ITO, new_figure, tidy
 
-__all__ = ["LabelCurve", "figure_label_efficiency", "label_columns"]
+__all__ = ["LabelCurve", "figure_label_efficiency", "figure_reliability", "label_columns"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,34 @@ def figure_label_efficiency(curves: Sequence[LabelCurve]) -> Figure:
         n_lines += 1
     axes.set_xscale("log")
     axes.set(xlabel="labelled nodes", ylabel="macro F1", ylim=(0, 1))
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    tidy(axes)
+    return figure
+
+
+def figure_reliability(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Share of right answers against the probability of the answer; the diagonal is calibrated.
+
+    Args:
+        curves: for each name, mean probability and share of right answers of each bin, 0 to 1.
+    """
+    if not curves:
+        msg = "no curve to draw"
+        raise DataError(msg)
+    figure = new_figure(width_in=4.6, height_in=3.6)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", linewidth=1.0)
+    for i, (name, (confidence, accuracy)) in enumerate(curves.items()):
+        axes.plot(
+            confidence,
+            accuracy,
+            color=OKABE_ITO[i % len(OKABE_ITO)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=5,
+            linewidth=1.4,
+            label=name,
+        )
+    axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     tidy(axes)
     return figure

@@ -3,7 +3,7 @@
 import pytest
 
 from segclr.errors import DataError
-from segclr.view import LabelCurve, figure_label_efficiency, label_columns
+from segclr.view import LabelCurve, figure_label_efficiency, figure_reliability, label_columns
 from segclr.view.style import png_bytes
 
 LINE = LabelCurve(name="linear", n_labels=[10, 1000], scores=[[0.2, 0.4], [0.8, 0.9, 1.0]])
@@ -37,3 +37,12 @@ def test_a_number_of_labels_without_scores_is_refused():
         LabelCurve(name="x", n_labels=[10, 100], scores=[[0.1], []])
     with pytest.raises(DataError, match="no curve"):
         figure_label_efficiency([])
+
+
+def test_reliability_is_drawn_against_the_diagonal():
+    axes = figure_reliability({"as fitted": ([0.2, 0.9], [0.3, 0.6])}).axes[0]
+    diagonal, curve = axes.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert curve.get_xydata().tolist() == [[0.2, 0.3], [0.9, 0.6]]
+    with pytest.raises(DataError, match="no curve"):
+        figure_reliability({})
