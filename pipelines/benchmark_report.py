@@ -286,7 +286,7 @@ def _calibration_section(top: Run) -> Section:
         name="calibration",
         figure=figure_reliability(curves),
         caption=f"Cell types within {_radius_um(top):g} µm, linear classifier: share of right answers where "
-        "it is so and so sure, nodes of all test tissues; on the dashed line probabilities are right. Expected "
+        "it is so and so sure, nodes of all test tissues; dashed: probabilities are right. Expected "
         f"calibration error: {'; '.join(told)}.",
         alt=f"expected calibration error: {'; '.join(told)}",
         columns={name: rows[name].tolist() for name in map(str, rows)},
