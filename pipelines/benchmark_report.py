@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -83,29 +83,51 @@ def _text(values: pd.Series) -> str:
     return f"{values.mean():.3f} [{values.min():.3f}, {values.max():.3f}]"
 
 
-def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The closing table of a benchmark: header and rows of text."""
-    header = ("question", "method", "setting", "mean [lowest, highest] over test tissues")
-    rows: list[tuple[str, ...]] = []
+class _Line(NamedTuple):
+    """One method's score in one setting, a value for each test tissue."""
+
+    question: str
+    setting: str
+    method: str
+    of_tissues: pd.Series
+
+
+def _lines(top: Run) -> Iterator[_Line]:
+    """All scores of a benchmark."""
     for (method, n), found in _by(_read(top, "compartments"), "method", "n_labels"):
-        rows.append(("compartments", str(method), f"{n:,} labels", _text(_of_tissues(found, "macro_f1"))))
+        yield _Line("compartments", f"{n:,} labels", method, _of_tissues(found, "macro_f1"))
     types = _read(top, "cell_types")
-    for (method, pooling, radius_um), found in _by(types, "method", "pooling", "radius_um"):
-        rows.append(("cell types", _pooled(method, pooling), _within(radius_um), _text(found["macro_f1"])))
-    for (method, beyond_nm), found in _read(top, "retrieval").groupby(["method", "exclusion_nm"], sort=False):
-        rows.append(("retrieval", str(method), f"beyond {beyond_nm:g} nm", _text(found["share"])))
-    for (method, merges), found in _by(_read(top, "merges"), "method", "merges"):
-        rows.append((f"merges, {merges}, AUROC", str(method), "cells as they are", _text(found["auroc"])))
-        sizes = "cells of about equal size"
-        rows.append((f"merges, {merges}, AUROC", str(method), sizes, _text(found["matched_auroc"])))
-    for method, found in _by(_read(top, "calibration"), "method"):
-        ece = _text(found.groupby("test_seed")["ece"].first())
-        rows.append(("cell types, calibration error", str(method), _within(_radius_um(top)), ece))
-    for method, found in _by(_read(top, "unknown"), "method"):
-        rows.append(
-            ("a type left out, AUROC", str(method), "mean of types", _text(_of_tissues(found, "auroc")))
+    for (radius_um, method, pooling), found in _by(types, "radius_um", "method", "pooling"):
+        yield _Line(
+            "cell types", _within(radius_um), _pooled(method, pooling), _of_tissues(found, "macro_f1")
         )
-    return header, rows
+    for method, found in _by(_read(top, "calibration"), "method"):
+        error = found.groupby("test_seed")["ece"].first()
+        yield _Line(f"calibration error of types {_within(_radius_um(top))}", "linear", method, error)
+    for method, found in _by(_read(top, "unknown"), "method"):
+        yield _Line("a type never seen (AUROC)", "mean of types", method, _of_tissues(found, "auroc"))
+    for (merges, method), found in _by(_read(top, "merges"), "merges", "method"):
+        question = f"merges, {merges} (AUROC)"
+        yield _Line(question, "any size", method, _of_tissues(found, "auroc"))
+        yield _Line(question, "about equal size", method, _of_tissues(found, "matched_auroc"))
+    for (beyond_nm, method), found in _by(_read(top, "retrieval"), "exclusion_nm", "method"):
+        yield _Line("retrieval", f"beyond {beyond_nm:g} nm", method, _of_tissues(found, "share"))
+
+
+def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The closing table of a benchmark: header and rows of text, means over test tissues by method."""
+    lines = [line for line in _lines(top) if line.question in _COMPARED]
+    methods = list(dict.fromkeys(line.method for line in lines))
+    means = {(line.question, line.setting, line.method): line.of_tissues.mean() for line in lines}
+    settings = list(dict.fromkeys((line.question, line.setting) for line in lines))
+    rows = [
+        (*setting, *(f"{means[*setting, m]:.2f}" if (*setting, m) in means else "–" for m in methods))
+        for setting in settings
+    ]
+    return ("question", "setting", *methods), rows
+
+
+_COMPARED = ("compartments", "cell types", "merges, all (AUROC)", "retrieval")
 
 
 def _of_tissues(found: pd.DataFrame, column: str) -> pd.Series:
@@ -146,8 +168,15 @@ def _summary(top: Run) -> Section:
         "cells none of them has seen. Made tissue is no cortex: scores compare methods and say nothing of "
         "what they would be on real EM."
     )
-    table = Table(caption="All methods; in brackets the lowest and highest tissue.", header=header, rows=rows)
+    caption = "Mean over test tissues: macro F1, area under the ROC curve, or share retrieved."
+    table = Table(caption=caption, header=header, rows=rows)
     return Section(title="Summary", paragraphs=[text], tables=[table])
+
+
+def _all_section(top: Run) -> Section:
+    rows = [(*line[:3], _text(line.of_tissues)) for line in _lines(top)]
+    header = ("question", "setting", "method", "mean [lowest, highest] over test tissues")
+    return Section(title="All scores", tables=[Table(caption="Every method.", header=header, rows=rows)])
 
 
 def _label_section(top: Run) -> Section:
@@ -264,7 +293,12 @@ def _merge_section(top: Run) -> Section:
         "to the joint, and from an edge drawn at random (um); mean over test tissues.",
         header=("method", "merges", *(c.replace("_", " ") for c in columns)),
         rows=[
-            (str(method), str(merges), *(float(of_kind[c].mean()) for c in columns))
+            (
+                str(method),
+                str(merges),
+                *(float(of_kind[c].mean()) for c in columns[:3]),
+                *(round(float(of_kind[c].mean())) for c in columns[3:]),
+            )
             for (method, merges), of_kind in _by(rows, "method", "merges")
         ],
     )
@@ -327,7 +361,7 @@ def _unknown_section(top: Run) -> Section:
                 str(method),
                 str(left_out),
                 *(float(found[c].mean()) for c in ("aupr", "fpr_at_95_tpr")),
-                *(int(found[c].mean()) for c in ("n_unknown", "n_known")),
+                *(round(float(found[c].mean())) for c in ("n_unknown", "n_known")),
             )
             for (method, left_out), found in _by(rows, "method", "left_out")
         ],
@@ -342,4 +376,5 @@ _SECTIONS: Mapping[str, Callable[[Run], Section]] = {
     "retrieval": _retrieval_section,
     "merges": _merge_section,
     "unknown": _unknown_section,
+    "all": _all_section,
 }

@@ -229,7 +229,7 @@ def _print_scores(config: RunConfig) -> None:
     table = Table(*header, title=f"{config.name}: {on}, macro F1 or share retrieved")
     for row in rows:
         table.add_row(*row)
-    Console(width=100).print(table)
+    Console(width=100 if config.benchmark is None else 150).print(table)
     typer.echo(f"report: {done.path('report/index.html')}")
 
 

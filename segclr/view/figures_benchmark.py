@@ -71,6 +71,9 @@ def figure_label_efficiency(curves: Sequence[LabelCurve]) -> Figure:
         )
         n_lines += 1
     axes.set_xscale("log")
+    numbers = sorted({n for curve in curves for n in curve.n_labels})
+    axes.set_xticks(numbers, [f"{n:,}" for n in numbers], rotation=45)
+    axes.minorticks_off()
     axes.set(xlabel="labelled nodes", ylabel="macro F1", ylim=(0, 1))
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     tidy(axes)
