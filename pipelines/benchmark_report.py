@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
 
-import pandas as pd
 import yaml
 
 from pipelines.benchmark import Benchmark
+from pipelines.benchmark_rows import (
+    SUPERVISED,
+    benchmark_table,
+    labels_to_reach,
+    mean_text,
+    pooled,
+    read_rows,
+    rows_by,
+    score_lines,
+    types_radius_um,
+)
 from pipelines.blocks import Stage
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import TRAINED, Run
 from segclr._version import __version__
-from segclr.store.parquet import read_columns
 from segclr.view import (
     Illustration,
     LabelCurve,
@@ -32,10 +40,9 @@ from segclr.view import (
     write_report,
 )
 
-__all__ = ["benchmark_report_stage", "benchmark_table", "labels_to_reach"]
+__all__ = ["benchmark_report_stage"]
 
 _OVER = "Points: mean over test tissues; bars: lowest and highest of them"
-_SUPERVISED = "supervised"
 
 
 def benchmark_report_stage(bench: Benchmark) -> Stage:
@@ -68,99 +75,6 @@ def _write(bench: Benchmark, _part: str) -> Outcome:
     return Outcome(("report/index.html",), rows=len(sections))
 
 
-def _read(top: Run, question: str) -> pd.DataFrame:
-    columns = read_columns(top.path(f"evaluation/{question}.parquet"))
-    return pd.DataFrame({name: column.tolist() for name, column in columns.items()})
-
-
-def _by(frame: pd.DataFrame, *names: str) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Rows of each value of one column, or each tuple of values of several, in order of appearance."""
-    yield from frame.groupby(names[0] if len(names) == 1 else list(names), sort=False)
-
-
-def _text(values: pd.Series) -> str:
-    """Mean over test tissues with the lowest and highest of them, such as 0.91 [0.88, 0.94]."""
-    return f"{values.mean():.3f} [{values.min():.3f}, {values.max():.3f}]"
-
-
-class _Line(NamedTuple):
-    """One method's score in one setting, a value for each test tissue."""
-
-    question: str
-    setting: str
-    method: str
-    of_tissues: pd.Series
-
-
-def _lines(top: Run) -> Iterator[_Line]:
-    """All scores of a benchmark."""
-    for (method, n), found in _by(_read(top, "compartments"), "method", "n_labels"):
-        yield _Line("compartments", f"{n:,} labels", method, _of_tissues(found, "macro_f1"))
-    types = _read(top, "cell_types")
-    for (radius_um, method, pooling), found in _by(types, "radius_um", "method", "pooling"):
-        yield _Line(
-            "cell types", _within(radius_um), _pooled(method, pooling), _of_tissues(found, "macro_f1")
-        )
-    for method, found in _by(_read(top, "calibration"), "method"):
-        error = found.groupby("test_seed")["ece"].first()
-        yield _Line(f"calibration error of types {_within(_radius_um(top))}", "linear", method, error)
-    for method, found in _by(_read(top, "unknown"), "method"):
-        yield _Line("a type never seen (AUROC)", "mean of types", method, _of_tissues(found, "auroc"))
-    for (merges, method), found in _by(_read(top, "merges"), "merges", "method"):
-        question = f"merges, {merges} (AUROC)"
-        yield _Line(question, "any size", method, _of_tissues(found, "auroc"))
-        yield _Line(question, "about equal size", method, _of_tissues(found, "matched_auroc"))
-    for (beyond_nm, method), found in _by(_read(top, "retrieval"), "exclusion_nm", "method"):
-        yield _Line("retrieval", f"beyond {beyond_nm:g} nm", method, _of_tissues(found, "share"))
-
-
-def benchmark_table(top: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The closing table of a benchmark: header and rows of text, means over test tissues by method."""
-    lines = [line for line in _lines(top) if line.question in _COMPARED]
-    methods = list(dict.fromkeys(line.method for line in lines))
-    means = {(line.question, line.setting, line.method): line.of_tissues.mean() for line in lines}
-    settings = list(dict.fromkeys((line.question, line.setting) for line in lines))
-    rows = [
-        (*setting, *(f"{means[*setting, m]:.2f}" if (*setting, m) in means else "–" for m in methods))
-        for setting in settings
-    ]
-    return ("question", "setting", *methods), rows
-
-
-_COMPARED = ("compartments", "cell types", "merges, all (AUROC)", "retrieval")
-
-
-def _of_tissues(found: pd.DataFrame, column: str) -> pd.Series:
-    """Mean of a column on each test tissue, over the draws of labels."""
-    return found.groupby("test_seed")[column].mean()
-
-
-def _pooled(method: str, pooling: str) -> str:
-    return method if pooling == "mean" else f"{method}, {pooling}"
-
-
-def _within(radius_um: float) -> str:
-    return f"within {radius_um:g} µm" if radius_um else "node alone"
-
-
-def labels_to_reach(compartments: pd.DataFrame, n_supervised: int | None = None) -> tuple[int | None, int]:
-    """How few labels a linear classifier needs to reach a supervised network.
-
-    Args:
-        compartments: rows of ``evaluation/compartments.parquet``.
-        n_supervised: labels of the network; None: the one with the most.
-
-    Returns:
-        The smallest number of labels whose mean score reaches the network's, None where none does, and the
-        network's own number of labels.
-    """
-    means = compartments.groupby(["method", "n_labels"])["macro_f1"].mean()
-    networks = means[_SUPERVISED]
-    n = int(networks.index.max() if n_supervised is None else n_supervised)
-    enough = means[TRAINED.name][means[TRAINED.name] >= networks[n]]
-    return (int(enough.index.min()) if len(enough) else None), n
-
-
 def _summary(top: Run) -> Section:
     header, rows = benchmark_table(top)
     text = (
@@ -174,23 +88,23 @@ def _summary(top: Run) -> Section:
 
 
 def _all_section(top: Run) -> Section:
-    rows = [(*line[:3], _text(line.of_tissues)) for line in _lines(top)]
+    rows = [(*line[:3], mean_text(line.of_tissues)) for line in score_lines(top)]
     header = ("question", "setting", "method", "mean [lowest, highest] over test tissues")
     return Section(title="All scores", tables=[Table(caption="Every method.", header=header, rows=rows)])
 
 
 def _label_section(top: Run) -> Section:
-    rows = _read(top, "compartments")
+    rows = read_rows(top, "compartments")
     n_all = int(rows["n_labels"].max())
     curves = []
-    for name, title in ((TRAINED.name, "linear, trained encoder"), (_SUPERVISED, "supervised network")):
+    for name, title in ((TRAINED.name, "linear, trained encoder"), (SUPERVISED, "supervised network")):
         of_number = {
             int(n): found["macro_f1"].tolist()
-            for n, found in _by(rows[rows["method"] == name].sort_values("n_labels"), "n_labels")
+            for n, found in rows_by(rows[rows["method"] == name].sort_values("n_labels"), "n_labels")
         }
         curves.append(LabelCurve(name=title, n_labels=list(of_number), scores=list(of_number.values())))
     for name in dict.fromkeys(rows["method"]):
-        if name not in (TRAINED.name, _SUPERVISED):
+        if name not in (TRAINED.name, SUPERVISED):
             scores = rows[rows["method"] == name]["macro_f1"].tolist()
             curves.append(
                 LabelCurve(name=f"{name}, all labels", n_labels=[n_all], scores=[scores], is_baseline=True)
@@ -214,13 +128,13 @@ def _label_section(top: Run) -> Section:
 
 
 def _radius_section(top: Run) -> Section:
-    rows = _read(top, "cell_types")
+    rows = read_rows(top, "cell_types")
     curves = []
-    for (method, pooling), of_method in _by(rows, "method", "pooling"):
-        at = {r: found["macro_f1"] for r, found in _by(of_method, "radius_um")}
+    for (method, pooling), of_method in rows_by(rows, "method", "pooling"):
+        at = {r: found["macro_f1"] for r, found in rows_by(of_method, "radius_um")}
         curves.append(
             ScoreCurve(
-                name=_pooled(method, pooling),
+                name=pooled(method, pooling),
                 radius_um=list(at),
                 score=[float(v.mean()) for v in at.values()],
                 intervals=[(float(v.min()), float(v.max())) for v in at.values()],
@@ -238,12 +152,12 @@ def _radius_section(top: Run) -> Section:
 
 
 def _retrieval_section(top: Run) -> Section:
-    rows = _read(top, "retrieval")
+    rows = read_rows(top, "retrieval")
     bars = []
-    for beyond_nm, of_distance in _by(rows, "exclusion_nm"):
+    for beyond_nm, of_distance in rows_by(rows, "exclusion_nm"):
         task = f"neighbours ≥ {beyond_nm:g} nm away"
         bars.append(Score(task=task, method="chance", value=float(of_distance["chance"].mean())))
-        for method, found in _by(of_distance, "method"):
+        for method, found in rows_by(of_distance, "method"):
             share = found["share"]
             bars.append(
                 Score(
@@ -264,7 +178,7 @@ def _retrieval_section(top: Run) -> Section:
 
 
 def _merge_section(top: Run) -> Section:
-    rows = _read(top, "merges")
+    rows = read_rows(top, "merges")
     found = rows[rows["merges"] == "all"]
     bars = [
         Score(
@@ -273,7 +187,7 @@ def _merge_section(top: Run) -> Section:
             value=float(of_method[column].mean()),
             interval=(float(of_method[column].min()), float(of_method[column].max())),
         )
-        for method, of_method in _by(found, "method")
+        for method, of_method in rows_by(found, "method")
         for task, column in (("all pairs", "auroc"), ("pairs of about equal size", "matched_auroc"))
     ]
     sizes = found["size_auroc"]
@@ -299,28 +213,28 @@ def _merge_section(top: Run) -> Section:
                 *(float(of_kind[c].mean()) for c in columns[:3]),
                 *(round(float(of_kind[c].mean())) for c in columns[3:]),
             )
-            for (method, merges), of_kind in _by(rows, "method", "merges")
+            for (method, merges), of_kind in rows_by(rows, "method", "merges")
         ],
     )
     return Section(title="Merge errors", tables=[table], figures=[figure])
 
 
 def _calibration_section(top: Run) -> Section:
-    rows = _read(top, "calibration")
+    rows = read_rows(top, "calibration")
     curves, told = {}, []
-    for method, found in _by(rows, "method"):
+    for method, found in rows_by(rows, "method"):
         of_bin = found.assign(
             sure=found["confidence"] * found["n"], right=found["accuracy"] * found["n"]
         ).groupby("from")[["n", "sure", "right"]]
         sums = of_bin.sum()
         n = sums["n"]
         curves[str(method)] = ((sums["sure"] / n).tolist(), (sums["right"] / n).tolist())
-        told.append(f"{method} {_text(found.groupby('test_seed')['ece'].first())}")
+        told.append(f"{method} {mean_text(found.groupby('test_seed')['ece'].first())}")
     figure = Illustration(
         name="calibration",
         figure=figure_reliability(curves),
-        caption=f"Cell types within {_radius_um(top):g} µm, linear classifier: share of right answers where "
-        "it is so and so sure, nodes of all test tissues; dashed: probabilities are right. Expected "
+        caption=f"Cell types within {types_radius_um(top):g} µm, linear classifier: share of right answers "
+        "where it is so and so sure, nodes of all test tissues; dashed: probabilities are right. Expected "
         f"calibration error: {'; '.join(told)}.",
         alt=f"expected calibration error: {'; '.join(told)}",
         columns={name: rows[name].tolist() for name in map(str, rows)},
@@ -328,13 +242,8 @@ def _calibration_section(top: Run) -> Section:
     return Section(title="Calibration", figures=[figure])
 
 
-def _radius_um(top: Run) -> float:
-    assert top.config.benchmark is not None
-    return top.config.benchmark.unknown_radius_um
-
-
 def _unknown_section(top: Run) -> Section:
-    rows = _read(top, "unknown")
+    rows = read_rows(top, "unknown")
     bars = [
         Score(
             task=left_out,
@@ -342,7 +251,7 @@ def _unknown_section(top: Run) -> Section:
             value=float(found["auroc"].mean()),
             interval=(float(found["auroc"].min()), float(found["auroc"].max())),
         )
-        for (method, left_out), found in _by(rows, "method", "left_out")
+        for (method, left_out), found in rows_by(rows, "method", "left_out")
     ]
     figure = Illustration(
         name="unknown",
@@ -363,7 +272,7 @@ def _unknown_section(top: Run) -> Section:
                 *(float(found[c].mean()) for c in ("aupr", "fpr_at_95_tpr")),
                 *(round(float(found[c].mean())) for c in ("n_unknown", "n_known")),
             )
-            for (method, left_out), found in _by(rows, "method", "left_out")
+            for (method, left_out), found in rows_by(rows, "method", "left_out")
         ],
     )
     return Section(title="Types that were never seen", tables=[table], figures=[figure])

@@ -223,7 +223,7 @@ def _print_scores(config: RunConfig) -> None:
 
         (header, rows), on = score_table(done), "held-out cells"
     else:
-        from pipelines.benchmark_report import benchmark_table
+        from pipelines.benchmark_rows import benchmark_table
 
         (header, rows), on = benchmark_table(done), "test tissues"
     table = Table(*header, title=f"{config.name}: {on}, macro F1 or share retrieved")

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.array import Share
 from pipelines.benchmark import open_benchmark, run_benchmark
-from pipelines.benchmark_report import labels_to_reach
+from pipelines.benchmark_rows import labels_to_reach
 from pipelines.run import open_run
 from segclr.config import RunConfig, load_config
 from segclr.errors import ConfigError
