@@ -28,6 +28,7 @@ MAX_SCORE = 10.0
 """Bound of a score: weights differ by at most exp(20), which leaves a sum half of float64's digits."""
 
 _FORMAT = 1
+_BLOCK = 1 << 14  # embeddings held in float64 at once
 _ARRAYS = ("hidden", "bias", "out")
 
 
@@ -74,8 +75,12 @@ class AttentionPooling:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.hidden.shape[1]:
             msg = f"attention pooling was fitted on {self.hidden.shape[1]} dimensions, got {embeddings.shape}"
             raise DataError(msg)
-        inner = np.tanh(embeddings.astype(np.float64) @ self.hidden.T.astype(np.float64) + self.bias)
-        return np.exp(inner @ self.out.astype(np.float64))
+        hidden, out = self.hidden.T.astype(np.float64), self.out.astype(np.float64)
+        weights = np.empty(len(embeddings))
+        for begin in range(0, len(embeddings), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            weights[block] = np.exp(np.tanh(embeddings[block].astype(np.float64) @ hidden + self.bias) @ out)
+        return weights
 
     @property
     def digest(self) -> str:

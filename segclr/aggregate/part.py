@@ -10,9 +10,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segclr.aggregate.ball import ball_sums
 from segclr.aggregate.neighbourhood import Neighbours, euclidean_neighbours, path_neighbours
-from segclr.aggregate.sums import Sums, UseSums, Values
 from segclr.config import Metric
 from segclr.errors import ConfigError, DataError
 from segclr.store.embeddings import EmbeddingTable
@@ -53,27 +51,6 @@ class Part:
         if self.metric == "euclidean":
             return euclidean_neighbours(points, self.rank, radius_nm=radius_nm)
         return path_neighbours(points, parent_rows(self.table, self.rank), radius_nm=radius_nm)
-
-    def sums(self, values: Values, *, threads: int, use: UseSums) -> None:
-        """Sum values over every node's neighbours.
-
-        Args:
-            values: finite.
-            threads: for straight lines; the sums do not depend on it.
-            use: takes the sums.
-
-        Raises:
-            DataError: a parent does not exist, or the parents make a cycle.
-        """
-        if self.metric == "euclidean":
-            points, radius_nm = self.table.points_nm, self.radius_nm
-            ball_sums(points, self.rank, values, radius_nm=radius_nm, threads=threads, use=use)
-            return
-        everything = values(np.arange(len(self.table)))
-        for block in self.neighbours():
-            n_nodes = np.diff(block.matrix.indptr).astype(np.int32)
-            rows = np.arange(block.rows.start, block.rows.stop)
-            use(Sums(rows, block.matrix @ everything, n_nodes))
 
 
 def check_reach(radius_um: float, metric: str) -> None:

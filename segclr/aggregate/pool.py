@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from segclr.aggregate.attention import AttentionPooling
+from segclr.aggregate.grid import Grid
 from segclr.aggregate.part import Part, check_reach, sorted_rows
-from segclr.aggregate.sums import Sums, UseSums
 from segclr.config import Metric, Weighting
 from segclr.errors import ConfigError
 from segclr.store.embeddings import EmbeddingTable
 
+if TYPE_CHECKING:
+    from segclr.aggregate.kernel import Averages
+
 __all__ = ["aggregate"]
 
-_SPAN_ROWS = 1_000_000  # rows whose float64 copy is held at once; a longer segment is one span
+_BLOCK = 1 << 14  # nodes one thread takes at a time
+_GAUSSIAN = 2.0  # weight exp(-2 (d / radius)^2), since sigma is half the radius
 
 
 def aggregate(
@@ -34,8 +37,9 @@ def aggregate(
     """Average embeddings over the nodes of the same segment within a radius.
 
     One row per input node, in input order: the mean over nodes at most ``radius_um`` away, itself
-    included. Radius 0 averages nodes at the very same place. Sums run in float64 over nodes sorted by
-    id, so the answer does not depend on the order of rows or on which segments stand in one table.
+    included. Radius 0 averages nodes at the very same place. Sums run in float64 in an order that place and
+    ids of a segment's nodes tell, so the answer depends neither on the order of rows nor on which segments
+    stand in one table.
 
     Args:
         table: nodes of any number of whole segments; ``(segment_id, node_id)`` is unique.
@@ -46,7 +50,7 @@ def aggregate(
             with sigma = radius / 2, which is 0.14 at the radius; or a learned pooling.
         spread: also the standard deviation of the neighbours' embeddings, dimension by dimension (of the
             n_nodes themselves: divided by their number; 0 for one node alone), whatever the weighting.
-        threads: that sum straight-line neighbourhoods without weights by distance; the answer is the same.
+        threads: that average straight-line neighbourhoods; the answer is the same.
 
     Returns:
         The table with averaged ``embeddings`` and ``n_nodes``, int32 [n], the nodes in each mean; with
@@ -57,81 +61,66 @@ def aggregate(
         DataError: ids repeat, points or embeddings are not finite, a parent does not exist, parents
             make a cycle, or ``metric="path"`` without parents, or a pooling for another dimension.
     """
+    from segclr.aggregate.kernel import Averages  # numba takes a moment to load
+
     check_reach(radius_um, metric)
     _check_options(weighting, threads)
-    order = sorted_rows(table, metric)
-    means = np.empty_like(table.embeddings)
-    counts = np.empty(len(table), dtype=np.int32)
-    deviations = np.empty_like(table.embeddings) if spread else None
-    for rows in _spans(order, table.segment_ids):
-        whole = len(rows) == len(table) and bool((rows[1:] > rows[:-1]).all())
-        part = Part.of(table if whole else table.take(rows), radius_nm=radius_um * 1000.0, metric=metric)
-
-        def use(found: Sums, rows: NDArray[np.intp] = rows) -> None:
-            means[rows[found.rows]] = found.sums.astype(np.float32)
-            counts[rows[found.rows]] = found.n_nodes
-
-        _means(part, weighting, threads=threads, use=use)
-        if deviations is not None:
-            deviations[rows] = _deviations(part, threads=threads)
-    return replace(table, embeddings=means, n_nodes=counts, spread=deviations)
-
-
-def _means(part: Part, weighting: Weighting | AttentionPooling, *, threads: int, use: UseSums) -> None:
-    """Call ``use`` with means in the place of sums."""
-    embeddings = part.table.embeddings
-
-    def values(nodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return embeddings[nodes].astype(np.float64)
-
-    def share(found: Sums) -> None:
-        use(replace(found, sums=found.sums[:, :-1] / found.sums[:, -1:]))
-
-    if isinstance(weighting, AttentionPooling):
-        weights = weighting.weights  # by its score alone, so a plain sum of weighed values
-
-        def weighed(nodes: NDArray[np.int64]) -> NDArray[np.float64]:
-            each = weights(embeddings[nodes])[:, None]
-            return np.hstack([values(nodes) * each, each])
-
-        part.sums(weighed, threads=threads, use=share)
-    elif weighting == "gaussian":
-        for means in _gaussian_means(part, values(np.arange(len(embeddings)))):
-            use(means)
+    rows = sorted_rows(table, metric)
+    bare = replace(table, embeddings=table.embeddings[:, :0]).take(rows)
+    part = Part.of(bare, radius_nm=radius_um * 1000.0, metric=metric)
+    grid = Grid.of(bare.points_nm, part.rank, radius_nm=part.radius_nm) if metric == "euclidean" else None
+    rows = rows if grid is None else rows[grid.order]
+    values = table.embeddings[rows]
+    work = Averages(
+        values=values,
+        weights=weighting.weights(values)
+        if isinstance(weighting, AttentionPooling)
+        else np.ones(len(values)),
+        rows=rows,
+        means=np.empty_like(values),
+        n_nodes=np.empty(len(values), dtype=np.int32),
+        spread=np.empty_like(values) if spread else values[:0],
+    )
+    falls = _GAUSSIAN if weighting == "gaussian" else 0.0
+    if grid is None:
+        _along_paths(part, work, falls=falls)
     else:
-        part.sums(values, threads=threads, use=lambda s: use(replace(s, sums=s.sums / s.n_nodes[:, None])))
+        _in_balls(part, grid, work, falls=falls, threads=threads)
+    return replace(table, embeddings=work.means, n_nodes=work.n_nodes, spread=work.spread if spread else None)
 
 
-def _gaussian_means(part: Part, values: NDArray[np.float64]) -> Iterator[Sums]:
+def _in_balls(part: Part, grid: Grid, work: Averages, *, falls: float, threads: int) -> None:
+    from segclr.aggregate.kernel import average_in_balls
+
+    square = _largest_square(part.radius_nm)
+
+    def average(begin: int) -> None:
+        average_in_balls(begin, min(begin + _BLOCK, len(grid.order)), grid, square, falls, work)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(average, range(0, len(grid.order), _BLOCK)):
+            pass
+
+
+def _along_paths(part: Part, work: Averages, *, falls: float) -> None:
+    from segclr.aggregate.kernel import average_in_lists
+
     for block in part.neighbours():
-        share = 2.0 * (block.distances_nm / part.radius_nm) if part.radius_nm else block.distances_nm
-        matrix = block.matrix
-        weights = csr_array((np.exp(-0.5 * share * share), matrix.indices, matrix.indptr), matrix.shape)
-        means = (weights @ values) / np.add.reduceat(weights.data, weights.indptr[:-1])[:, None]
-        n_nodes = np.diff(weights.indptr).astype(np.int32)
-        yield Sums(np.arange(block.rows.start, block.rows.stop), means, n_nodes)
+        near = block.matrix.indices.astype(np.int64)
+        weights = work.weights[near]
+        if falls > 0 and part.radius_nm > 0:
+            weights *= np.exp(-falls * (block.distances_nm / part.radius_nm) ** 2)
+        average_in_lists(block.rows.start, block.matrix.indptr.astype(np.int64), near, weights, work)
 
 
-def _deviations(part: Part, *, threads: int) -> NDArray[np.float32]:
-    """E[x^2] - E[x]^2 with x taken from the segment's mean, which keeps the difference from cancelling."""
-    embeddings, rank, d = part.table.embeddings, part.rank, part.table.embeddings.shape[1]
-    begins = np.flatnonzero(np.diff(rank, prepend=-1))
-    number = np.diff(np.append(begins, len(rank)))[:, None]
-    middle = np.add.reduceat(embeddings, begins, axis=0, dtype=np.float64) / number
-    answer = np.empty_like(embeddings)
-
-    def moments(nodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        centred = embeddings[nodes] - middle[rank[nodes]]
-        return np.hstack([centred, centred * centred])
-
-    def use(found: Sums) -> None:
-        means = found.sums / found.n_nodes[:, None]
-        variance = np.maximum(means[:, d:] - means[:, :d] ** 2, 0.0)
-        variance[found.n_nodes == 1] = 0.0
-        answer[found.rows] = np.sqrt(variance).astype(np.float32)
-
-    part.sums(moments, threads=threads, use=use)
-    return answer
+def _largest_square(radius: float) -> float:
+    """The largest number whose rounded square root is at most ``radius``: it spares the roots."""
+    square = radius * radius
+    while math.sqrt(square) > radius:
+        square = math.nextafter(square, 0.0)
+    while math.sqrt(above := math.nextafter(square, math.inf)) <= radius:
+        square = above
+    return square
 
 
 def _check_options(weighting: str | AttentionPooling, threads: int) -> None:
@@ -141,15 +130,3 @@ def _check_options(weighting: str | AttentionPooling, threads: int) -> None:
     if threads < 1:
         msg = f"threads must be 1 or more, got {threads}"
         raise ConfigError(msg)
-
-
-def _spans(order: NDArray[np.intp], segment_ids: NDArray[np.uint64]) -> Iterator[NDArray[np.intp]]:
-    """Rows of whole segments, together at least so many unless they are the last."""
-    ids = segment_ids[order]
-    ends = np.concatenate([np.flatnonzero(ids[1:] != ids[:-1]) + 1, [len(ids)]])
-    start = 0
-    while start < len(ids):
-        last = min(int(np.searchsorted(ends, start + _SPAN_ROWS)), len(ends) - 1)
-        stop = int(ends[last])
-        yield order[start:stop]
-        start = stop

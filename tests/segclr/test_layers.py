@@ -50,8 +50,13 @@ def test_importing_segclr_is_light():
         "sklearn",
         "matplotlib",
         "dask",
+        "numba",
     }
     assert not loaded_after("import segclr") & heavy
+
+
+def test_numba_is_loaded_only_where_nodes_are_averaged():
+    assert "numba" not in loaded_after("import segclr.aggregate.pool, segclr.classify, pipelines.cli")
 
 
 def test_reading_aggregating_and_classifying_work_without_torch():

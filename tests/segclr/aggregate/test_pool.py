@@ -5,7 +5,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from segclr.aggregate import AttentionPooling, aggregate
-from segclr.aggregate import pool as pool_module
 from segclr.errors import ConfigError, DataError
 from segclr.store.embeddings import EmbeddingTable
 
@@ -164,21 +163,6 @@ def test_segments_one_by_one_equal_the_whole_table(table):
         rows = table.segment_ids == segment
         alone = aggregate(table.take(rows), radius_um=1.5, metric="path")
         np.testing.assert_array_equal(alone.embeddings, whole.embeddings[rows])
-
-
-def test_spans_of_segments_equal_the_whole_table(monkeypatch):
-    rng = np.random.default_rng(0)
-    n = 300
-    table = EmbeddingTable(
-        segment_ids=rng.integers(2**63, 2**63 + 40, n, dtype=np.uint64),
-        node_ids=np.arange(n),
-        points_nm=rng.uniform(0, 5000, (n, 3)),
-        parents=None,
-        embeddings=rng.standard_normal((n, 4)),
-    )
-    whole = aggregate(table, radius_um=2)
-    monkeypatch.setattr(pool_module, "_SPAN_ROWS", 20)
-    np.testing.assert_array_equal(aggregate(table, radius_um=2).embeddings, whole.embeddings)
 
 
 def test_a_large_radius_gives_the_mean_of_the_segment():
