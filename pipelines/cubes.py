@@ -9,7 +9,7 @@ beside them, by part: ``cubes_statistics/``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from pipelines.blocks import Stage
 from pipelines.lost import LOST_NODES, lost_parts
 from pipelines.node_blocks import work_grid
 from pipelines.nodes import node_shards
-from pipelines.records import Outcome, stage_digest
+from pipelines.records import Outcome, commit, note_total, stage_digest
 from pipelines.run import Run, missing_chunks
 from segclr import files
 from segclr.config import digest
@@ -48,7 +48,7 @@ def cubes_stage(run: Run) -> Stage:
         "pairs": stage_digest(run.url, "pairs"),
         "cubes": digest(run.config.cubes),
     }
-    _write_index(run)
+    _write_index(run, inputs)
     parts = [_part_name(block) for block in sorted(bucket_rows(run.path(INDEX)))]
     work, without = (functools.partial(f, run) for f in (_cut, _cut_without))
     return Stage("cubes", parts, work, inputs, without=without)
@@ -77,8 +77,8 @@ def rows_of_nodes(nodes: NodeTable, pairs: PairTable) -> tuple[NDArray[np.int64]
     return find_keys(keys, sides[0]), find_keys(keys, sides[1])
 
 
-def _write_index(run: Run) -> None:
-    """Plan which row holds which node: rewriting it gives the same bytes."""
+def _write_index(run: Run, inputs: Mapping[str, str]) -> None:
+    """Plan which row holds which node: rewriting it gives the same bytes. It has a record of its own."""
     chosen = used_nodes(run, PairTable.from_columns(read_columns(run.path("pairs.parquet"))))
     segmentation = run.open_segmentation()
     voxels = voxels_of_points(chosen.points_nm, segmentation.voxel_size_nm)
@@ -96,6 +96,9 @@ def _write_index(run: Run) -> None:
     n_rows = int(n_shards.sum()) * shard
     create_cube_store(run.path(STORE), n_rows=n_rows, size_vx=size, shard_cubes=shard)
     write_buckets(run.path(INDEX), {"row": rows, "block": blocks, **columns}, blocks)
+    note_total(run.url, "cubes-index", 1)
+    outcome = Outcome((INDEX, f"{STORE}/zarr.json"), rows=len(chosen))
+    commit(run.url, "cubes-index", "index", outcome, inputs=inputs)
 
 
 def _cut(run: Run, part: str) -> Outcome:

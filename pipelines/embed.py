@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
 from pipelines.lost import bridged_parents, lost_keys, lost_outcome
-from pipelines.records import Outcome, stage_digest
+from pipelines.records import Outcome, made_by, stage_digest
 from pipelines.run import EmbeddingSet, Run, missing_chunks
 from pipelines.work_parts import part_nodes, work_parts
 from segclr import files
 from segclr.config import EmbedConfig, digest
 from segclr.data.nodes import NodeTable
-from segclr.errors import DataError
+from segclr.errors import DataError, MissingDataError
 from segclr.store.buckets import read_bucket, write_buckets
 from segclr.store.embeddings import open_embeddings, shard_name, shard_of
 from segclr.store.keys import KEY_COLUMNS, Comparison, compare_keys, keys_of
@@ -68,9 +68,10 @@ def _settled(run: Run, which: EmbeddingSet) -> EmbedConfig:
 
 def embed_stage(run: Run, which: EmbeddingSet) -> Stage:
     """One part for each block that holds a node, or for some of them together, or for a piece of one."""
+    nodes = stage_digest(run.url, "gather-nodes")
     inputs = {
         "volume": run.volume_digest(),
-        "nodes": stage_digest(run.url, "gather-nodes"),
+        "nodes": nodes,
         "encoder": _encoder_digest(run, which),
         "embed": digest(run.config.embed),
     }
@@ -82,8 +83,19 @@ def embed_stage(run: Run, which: EmbeddingSet) -> Stage:
 
 
 def _encoder_digest(run: Run, which: EmbeddingSet) -> str:
-    """Of the description, which holds the weights' own."""
-    return files.sha256(files.read_bytes(run.path(which.folder("encoder"), "config.json")))
+    """Of the description, which holds the weights' own.
+
+    Raises:
+        MissingDataError: there is no encoder yet.
+    """
+    url = run.path(which.folder("encoder"), "config.json")
+    if not files.exists(url):
+        msg = (
+            f"{run.url} has no {which.name} encoder yet: run `segclr train` first (which copies the one of "
+            "embed.encoder, where that is set), or `segclr run` for all"
+        )
+        raise MissingDataError(msg)
+    return files.sha256(files.read_bytes(url))
 
 
 @functools.lru_cache(maxsize=2)
@@ -132,7 +144,8 @@ def compact_stage(run: Run, which: EmbeddingSet) -> Stage:
 
 def _compact(run: Run, which: EmbeddingSet, part: str) -> Outcome:
     shard = int(part.split("-")[1])
-    pieces = [read_bucket(u, shard) for u in files.glob(run.path(which.folder("parts")), "*.parquet")]
+    written = files.glob(run.path(which.folder("parts")), "*.parquet")
+    pieces = [read_bucket(u, shard) for u in made_by(run.url, which.stage("embed"), written)]
     merged = {k: np.concatenate([p.pop(k) for p in pieces]) for k in list(pieces[0])}
     order = np.lexsort((merged["node_id"], merged["segment_id"]))
     columns = {k: merged.pop(k)[order] for k in list(merged)}

@@ -119,7 +119,8 @@ def status_lines(told: list[dict[str, Any]]) -> list[str]:
     for stage in told:
         listed = "".join(f", {n} {name.replace('_', ' ')}" for name, n in stage["counts"].items())
         missing = f", {stage['missing']} missing" if stage["missing"] else ""
-        rate = f", {stage['parts_per_s']:.3g} parts/s of late" if stage["parts_per_s"] else ""
+        going = stage["missing"] and stage["parts_per_s"]
+        rate = f", {stage['parts_per_s']:.3g} parts/s of late" if going else ""
         lines.append(
             f"{stage['stage']}: {stage['done']} parts done, {stage['failed']} failed{missing}, "
             f"{stage['rows']} rows{listed}{rate}"
@@ -148,7 +149,9 @@ def run_faults(url: str) -> tuple[list[str], list[str]]:
             ]
     for stage in stages:
         planned, found = read_total(run.url, stage), sum(s == stage for s, _, _ in _parts(run))
-        if planned is not None and found < planned:
+        if planned is None:
+            faults.append(f"{stage}: records/{stage}/total is damaged, so parts may be missing")
+        elif found < planned:
             faults.append(f"{stage}: {planned - found} of {planned} parts are missing")
     for which in (TRAINED, UNTRAINED):
         if files.exists(run.path(which.folder("embeddings"))):

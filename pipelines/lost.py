@@ -51,6 +51,7 @@ ORDER: tuple[str, ...] = (
     "segments",
     "draw-pairs",
     "pairs",
+    "cubes-index",
     "cubes",
     "train",
     "batch-size",

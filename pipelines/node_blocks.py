@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
-from pipelines.records import Outcome, stage_digest
+from pipelines.records import Outcome, made_by, stage_digest
 from pipelines.run import Run
 from segclr import files
 from segclr.data.block_grid import BlockGrid, block_grid
@@ -64,14 +64,13 @@ def _scatter(run: Run, part: str) -> Outcome:
 def gather_stage(run: Run) -> Stage:
     """One part for each region that holds a node."""
     inputs = {"scattered": stage_digest(run.url, "scatter-nodes")}
-    scattered = files.glob(run.path(BY_REGION), "*.parquet")
-    regions = sorted({region for url in scattered for region in bucket_rows(url)})
+    regions = sorted({region for url in _scattered(run) for region in bucket_rows(url)})
     return Stage("gather-nodes", [_region_name(r) for r in regions], functools.partial(_gather, run), inputs)
 
 
 def _gather(run: Run, part: str) -> Outcome:
     region = int(part.removeprefix("region-"))
-    pieces = [read_bucket(u, region) for u in files.glob(run.path(BY_REGION), "*.parquet")]
+    pieces = [read_bucket(u, region) for u in _scattered(run)]
     columns = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
     points = np.stack([columns[f"{a}_nm"] for a in "xyz"], axis=1)
     x, y, z = voxels_of_points(points, run.open_segmentation().voxel_size_nm).T
@@ -81,6 +80,10 @@ def _gather(run: Run, part: str) -> Outcome:
     name = f"{BY_BLOCK}/{part}.parquet"
     write_buckets(run.path(name), columns, columns.pop("block"))
     return Outcome((name,), rows=len(order))
+
+
+def _scattered(run: Run) -> list[str]:
+    return made_by(run.url, "scatter-nodes", files.glob(run.path(BY_REGION), "*.parquet"))
 
 
 def _region_name(region: int) -> str:
@@ -93,7 +96,7 @@ def block_counts(run: Run) -> dict[int, int]:
     Raises:
         MissingDataError: the run's nodes are not ordered by block yet.
     """
-    urls = files.glob(run.path(BY_BLOCK), "*.parquet")
+    urls = made_by(run.url, "gather-nodes", files.glob(run.path(BY_BLOCK), "*.parquet"))
     if not urls:
         msg = f"{run.url} has no nodes by block yet: run `segclr nodes` first, or `segclr run` for all"
         raise MissingDataError(msg)

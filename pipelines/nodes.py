@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.blocks import Stage
 from pipelines.lost import LOST_NODES, is_lost
-from pipelines.records import Outcome, stage_digest
+from pipelines.records import Outcome, stage_counts, stage_digest
 from pipelines.run import Run, missing_chunks
 from pipelines.segment_ids import read_segment_ids
 from segclr import files
@@ -248,8 +248,8 @@ def _nothing_left(run: Run, *, dropped: int) -> DataError:
 
 def _total(run: Run, stage: str, name: str) -> int:
     """Sum of the rows, or of one of the counts, over a stage's records."""
-    records = [files.read_json(u) for u in files.glob(run.path("records", stage), "*.json")]
-    return sum(int(r["rows"] if name == "rows" else r["counts"][name]) for r in records)
+    rows, counts = stage_counts(run.url, stage)
+    return rows if name == "rows" else counts.get(name, 0)
 
 
 def _urls(run: Run) -> list[str]:

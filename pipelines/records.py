@@ -1,13 +1,15 @@
 """Commit records: how a run knows which parts of a stage are done, whatever happened to the machine.
 
 A part's files come first, each whole or absent; then its record, which names them with size and checksum.
-Done means: the record parses, it was made from the same inputs, and every file is there with that size and
-checksum. A record holds nothing that differs between two runs of the same work: no time, no host.
+Done means: the record is whole by its own checksum, it was made from the same inputs, and every file is there
+with that size and checksum. A record holds nothing that differs between two runs of the same work: no time,
+no host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ __all__ = [
     "failure",
     "forget_failure",
     "is_done",
+    "made_by",
     "note_total",
     "read_record",
     "read_total",
@@ -103,12 +106,17 @@ def commit(
     note = None if failed is None else _note(failed)
     record = Record(dict(inputs), listed, outcome.rows, dict(outcome.counts), note)
     tree = {name: value for name, value in vars(record).items() if value is not None}
-    files.write_json(record_url(run_url, stage, part), tree)
+    files.write_json(record_url(run_url, stage, part), {**tree, "checksum": _checksum(tree)})
     files.remove_leftovers(record_url(run_url, stage, part))
     forget_failure(run_url, stage, part)
     for name in () if before is None else before.files.keys() - listed.keys():
         files.remove(files.join(run_url, name))
     return record
+
+
+def _checksum(tree: Mapping[str, Any]) -> str:
+    """Of a record's content."""
+    return files.sha256(json.dumps(tree, sort_keys=True).encode())
 
 
 def fail(run_url: str, stage: str, part: str, error: BaseException) -> None:
@@ -154,10 +162,21 @@ def read_total(run_url: str, stage: str) -> int | None:
 def read_record(run_url: str, stage: str, part: str) -> Record | None:
     """A part's record; None where there is none or it is damaged, which means the part is not done."""
     try:
-        record = Record(**files.read_json(record_url(run_url, stage, part)))
-    except (MissingDataError, CorruptDataError, TypeError):
+        tree = files.read_json(record_url(run_url, stage, part))
+        checksum = tree.pop("checksum")
+        return Record(**tree) if checksum == _checksum(tree) else None
+    except (MissingDataError, CorruptDataError, AttributeError, KeyError, TypeError):
         return None
-    return record if record.inputs else None
+
+
+def made_by(run_url: str, stage: str, urls: Iterable[str]) -> list[str]:
+    """Those of some files that are named after a part of a stage which has a record.
+
+    What an attempt with other parts left beside them is none of the stage's.
+    """
+    records = files.glob(files.join(run_url, "records", stage), "*.json")
+    parts = {url.rsplit("/", 1)[1].removesuffix(".json") for url in records}
+    return [url for url in urls if url.rsplit("/", 1)[1].rsplit(".", 1)[0] in parts]
 
 
 def is_done(run_url: str, stage: str, part: str, *, inputs: Mapping[str, str]) -> bool:
@@ -225,11 +244,19 @@ def stage_digest(run_url: str, stage: str) -> str:
 
     Raises:
         MissingDataError: the stage has no records.
+        CorruptDataError: a record is damaged; its part is made again by the stage's own command.
     """
     urls = files.glob(files.join(run_url, "records", stage), "*.json")
     if not urls:
         command = _COMMANDS.get(stage, stage)
         msg = f"{run_url} has no {stage} yet: run `segclr {command}` first, or `segclr run` for all"
         raise MissingDataError(msg)
-    facts = [{name: f["sha256"] for name, f in files.read_json(u)["files"].items()} for u in urls]
+    facts = []
+    for url in urls:
+        record = read_record(run_url, stage, url.rsplit("/", 1)[1].removesuffix(".json"))
+        if record is None:
+            command = _COMMANDS.get(stage, stage)
+            msg = f"{url} is damaged: run `segclr {command}`, or `segclr run`, to make it again"
+            raise CorruptDataError(msg)
+        facts.append({name: f["sha256"] for name, f in record.files.items()})
     return files.sha256(repr(facts).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -228,7 +229,8 @@ def open_run(config: RunConfig) -> Run:
         if saved == config:
             return run
     tree = {k: v for k, v in config.model_dump(mode="json").items() if k != "run"}
-    text = yaml.safe_dump({"segclr_version": __version__, "config": tree}, sort_keys=False)
+    content = {"segclr_version": __version__, "config": tree, "digest": _digest(tree)}
+    text = yaml.safe_dump(content, sort_keys=False)
     try:
         files.write_bytes(saved_url, text.encode())
     except OSError as error:
@@ -265,7 +267,11 @@ def saved_config(url: str) -> RunConfig:
         msg = f"{url} is no run: there is no run.yaml"
         raise MissingDataError(msg)
     try:
-        return RunConfig.model_validate({**yaml.safe_load(files.read_bytes(saved_url))["config"], "run": url})
+        content = yaml.safe_load(files.read_bytes(saved_url))
+        if content["digest"] != _digest(content["config"]):
+            msg = f"{saved_url} is damaged or was edited: it does not fit the digest that was written with it"
+            raise CorruptDataError(msg)
+        return RunConfig.model_validate({**content["config"], "run": url})
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
         msg = f"{saved_url} is damaged or of another version of segclr; these keys do not fit: {keys}"
@@ -273,6 +279,11 @@ def saved_config(url: str) -> RunConfig:
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         msg = f"{saved_url} is damaged: put the configuration back there, under the key config"
         raise CorruptDataError(msg) from error
+
+
+def _digest(tree: dict[str, Any]) -> str:
+    """Of the configuration as it stands in the file."""
+    return files.sha256(json.dumps(tree, sort_keys=True).encode())
 
 
 def _differences(saved: Any, now: Any, path: str = "") -> list[str]:

@@ -7,7 +7,7 @@ group's cubes with labels renumbered to the smallest integers that hold them, an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +38,8 @@ Content = Literal["masked", "em", "mask"]
 
 INSIDE = 255
 """Value of the segment's voxels in a cube of content ``mask``: 1.0 to an encoder, which divides by 255."""
+
+_FARTHEST_NM = 1e15  # a kilometre: float64 still tells its voxels apart
 
 DEFAULT_BLOCK_VX = (512, 512, 512)
 """Voxels (x, y, z) of a block of work (DESIGN)."""
@@ -77,12 +79,14 @@ def cut_cubes(
         uint8 [n, size, size, size], axes z, y, x, in the order of the centres.
 
     Raises:
-        CubeError: shapes or types do not fit, ids are not uint64, or a centre lies outside its segment.
+        CubeError: shapes or types do not fit, ids are not uint64, a centre lies outside its segment, or
+            ``content``, ``rounding`` or ``on_outside`` is none of those named.
         VolumeError: the volumes do not lie on one grid.
     """
     centers, ids = checked_centers(centers_nm, segment_ids)
-    if size_vx < 1:
-        msg = f"size_vx must be at least 1, got {size_vx}"
+    _check_shape(size_vx, content, rounding)
+    if not (isinstance(block_vx, tuple | list) and len(block_vx) == 3 and all(b >= 1 for b in block_vx)):
+        msg = f"block_vx must be three whole numbers of 1 or more, got {block_vx!r}"
         raise CubeError(msg)
     if on_outside not in ("error", "keep"):
         msg = f"on_outside must be 'error' or 'keep', got {on_outside!r}"
@@ -130,6 +134,7 @@ def cut_by_window(
         VolumeError: the volumes do not lie on one grid, or a chunk cannot be read.
     """
     centers, ids = checked_centers(centers_nm, segment_ids)
+    _check_shape(size_vx, content, rounding)
     check_aligned(em, segmentation)
     voxels = voxels_of_points(centers, em.voxel_size_nm)
     starts = cube_starts(centers, em.voxel_size_nm, size_vx=size_vx, rounding=rounding)
@@ -160,6 +165,9 @@ def crop_cubes(cubes: NDArray[np.uint8], *, size_vx: int) -> NDArray[np.uint8]:
     >>> crop_cubes(np.arange(27, dtype=np.uint8).reshape(1, 3, 3, 3), size_vx=1).tolist()
     [[[[13]]]]
     """
+    if cubes.ndim != 4 or not _is_whole(size_vx):
+        msg = f"crop_cubes takes cubes [n, z, y, x] and a whole size_vx, got {cubes.shape} and {size_vx!r}"
+        raise CubeError(msg)
     edge = cubes.shape[-1]
     if not 1 <= size_vx <= edge:
         msg = f"size_vx must be 1 to {edge}, the edge of the cubes, got {size_vx}"
@@ -172,23 +180,49 @@ def crop_cubes(cubes: NDArray[np.uint8], *, size_vx: int) -> NDArray[np.uint8]:
 def checked_centers(
     centers_nm: ArrayLike, segment_ids: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
-    """Centres and ids as arrays.
+    """Centres and ids as arrays; empty lists are no centres.
 
     Raises:
-        CubeError: shapes do not fit, ids are not uint64, or a centre is not finite.
+        CubeError: shapes do not fit, ids are not uint64, or a centre is not finite or beyond any volume.
     """
-    centers, ids = np.asarray(centers_nm, dtype=np.float64), np.asarray(segment_ids)
+    try:
+        centers, ids = np.asarray(centers_nm, dtype=np.float64), np.asarray(segment_ids)
+    except (TypeError, ValueError) as error:
+        msg = f"centers_nm must be numbers [n, 3]: {error}"
+        raise CubeError(msg) from error
+    if centers.size == 0 and ids.size == 0:
+        return np.zeros((0, 3)), np.zeros(0, np.uint64)
     if ids.dtype != np.uint64:
         msg = f"segment_ids must be uint64, got {ids.dtype}: ids above 2**53 do not survive other types"
         raise CubeError(msg)
-    if centers.shape != (len(ids), 3) or ids.ndim != 1:
+    if ids.ndim != 1 or centers.shape != (len(ids), 3):
         msg = f"centers_nm must be [n, 3] and segment_ids [n], got {centers.shape} and {ids.shape}"
         raise CubeError(msg)
-    if not np.isfinite(centers).all():
-        row = int(np.flatnonzero(~np.isfinite(centers).all(axis=1))[0])
-        msg = f"centre {row} is not finite: {centers[row].tolist()}"
+    possible = np.abs(centers) < _FARTHEST_NM  # false for nan
+    if not possible.all():
+        row = int(np.flatnonzero(~possible.all(axis=1))[0])
+        msg = f"centre {row} is not finite, or further than {_FARTHEST_NM:g} nm: {centers[row].tolist()}"
         raise CubeError(msg)
     return centers, ids
+
+
+def _check_shape(size_vx: int, content: str, rounding: str) -> None:
+    if not _is_whole(size_vx) or size_vx < 1:
+        msg = f"size_vx must be a whole number of 1 or more, got {size_vx!r}"
+        raise CubeError(msg)
+    if content not in get_args(Content) or rounding not in get_args(Rounding):
+        msg = (
+            f"content must be one of {', '.join(get_args(Content))} and rounding one of "
+            f"{', '.join(get_args(Rounding))}; got {content!r} and {rounding!r}"
+        )
+        raise CubeError(msg)
+    if size_vx == 1 and rounding == "nearest":
+        msg = "a cube of one voxel around the nearest voxel may miss its centre's own: take rounding='floor'"
+        raise CubeError(msg)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def rows_by_block(

@@ -111,8 +111,8 @@ class Encoder:
     ) -> torch.Tensor:
         """Like ``embed`` for a uint8 tensor [n, z, y, x] on any device -> float32 [n, d] on ``device``."""
         self._check(tuple(cubes.shape), str(cubes.dtype).removeprefix("torch."))
-        if batch_size < 1:
-            msg = f"batch_size must be 1 or more, got {batch_size}"
+        if not isinstance(batch_size, int) or batch_size < 1:
+            msg = f"batch_size must be a whole number of 1 or more, got {batch_size!r}"
             raise EncoderError(msg)
         dtype = resolve_precision(precision, device)
         self.network.to(device)

@@ -23,6 +23,9 @@ def resolve_device(name: str = "auto") -> torch.device:
     except RuntimeError as error:
         msg = f"device must be auto, cpu, cuda or cuda:<n>, got {name!r}"
         raise EncoderError(msg) from error
+    if device.type not in ("cpu", "cuda", "mps"):  # weights moved to "meta" would be gone
+        msg = f"device must be auto, cpu, cuda or cuda:<n>, got {name!r}"
+        raise EncoderError(msg)
     if device.type == "cuda" and not torch.cuda.is_available():
         msg = f"device {name!r} was asked for, but PyTorch sees no CUDA device here; allowed: auto, cpu"
         raise EncoderError(msg)

@@ -13,7 +13,7 @@ import yaml
 from cloudvolume import CloudVolume
 
 from pipelines.pairs import held_out_segments
-from pipelines.run import Run
+from pipelines.run import Run, open_run
 from segclr.config import RunConfig
 
 SEGCLR = str(Path(sys.executable).parent / "segclr")
@@ -147,3 +147,9 @@ def content(run: Path) -> dict[str, str]:
         for path in sorted(run.rglob("*"))
         if path.is_file() and "checkpoints" not in path.parts and path.name != "run.yaml"
     }
+
+
+def write_run_yaml(run: Path, tree: dict) -> None:
+    """The file that a run of a configuration leaves in its folder."""
+    (run / "run.yaml").unlink()
+    open_run(RunConfig(**(tree | {"run": str(run)})))

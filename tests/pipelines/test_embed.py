@@ -48,6 +48,22 @@ def embeddings(folder):
     return open_embeddings(str(folder / "embeddings")).read_all()
 
 
+def test_what_an_attempt_with_other_parts_left_is_not_compacted(run_with, finished_run, tmp_path):
+    run = run_with(cubes={"part_nodes": 9})
+    do(run, embed_stage)
+    left = files.glob(run.path("parts"), "*.parquet")[0]
+    shutil.copy(left, left.replace(".parquet", "-0000000000.parquet"))
+    do(run, compact_stage)
+    assert check_complete(run, TRAINED) == len(embeddings(finished_run))
+
+
+def test_the_stage_before_is_named_where_there_is_no_encoder_yet(run_with):
+    run = run_with()
+    shutil.rmtree(run.path("encoder"))
+    with pytest.raises(MissingDataError, match=r"no trained encoder yet: run `segclr train` first"):
+        embed_stage(run, TRAINED)
+
+
 def test_pieces_of_blocks_and_other_shards_give_the_same_vectors(run_with, finished_run, tmp_path):
     run = run_with(cubes={"part_nodes": 9}, embed={"n_shards": 3, "batch_size": 5})
     do(run, embed_stage, compact_stage)

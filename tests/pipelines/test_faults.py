@@ -29,6 +29,7 @@ from segclr.errors import (
     StageFailedError,
     UnreachableError,
 )
+from tests.pipelines.conftest import write_run_yaml
 from tests.pipelines.slow_stage import INPUTS, attempts, die_on, make_run, names, stage_of, write_slowly
 from tests.pipelines.slurm_node import wait_until
 
@@ -99,10 +100,7 @@ def test_a_run_goes_on_without_a_part_that_something_stands_in_for(tmp_path):
 
 
 def _status(run) -> list:
-    import yaml
-
-    tree = {"config": run.config.model_dump(mode="json")}
-    files.write_bytes(run.path("run.yaml"), yaml.safe_dump(tree).encode())
+    write_run_yaml(Path(run.url), run.config.model_dump(mode="json"))
     return run_status(run.url)
 
 

@@ -21,7 +21,7 @@ from segclr.store.buckets import bucket_rows
 from segclr.store.embeddings import open_embeddings
 from segclr.store.keys import keys_of
 from segclr.store.parquet import read_columns, read_folder
-from tests.pipelines.conftest import config_tree, content, segclr
+from tests.pipelines.conftest import config_tree, content, segclr, write_run_yaml
 
 
 @st.composite
@@ -81,13 +81,13 @@ def damaged(finished_run, volumes, tmp_path):
     for name in ("parts", "embeddings", "aggregated"):
         for folder in (tmp_path / "run", tmp_path / "run" / "untrained"):
             shutil.rmtree(folder / name)
-    saved = tmp_path / "run" / "run.yaml"
-    saved.write_text(saved.read_text().replace(str(volumes), str(tmp_path / "volumes")))
     (victim,) = (tmp_path / "volumes" / "em" / "32_32_40").glob("160-192_0-32_16-48")
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-100])
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump(config_tree(tmp_path / "volumes", tmp_path / "run")))
+    tree = config_tree(tmp_path / "volumes", tmp_path / "run")
+    write_run_yaml(tmp_path / "run", tree)
+    config.write_text(yaml.safe_dump(tree))
     return config, lambda: victim.write_bytes(whole)
 
 

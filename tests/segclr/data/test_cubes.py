@@ -169,11 +169,35 @@ def test_a_centre_that_is_not_finite_is_refused_with_its_row(bad):
         cut_cubes(em, seg, centers, ids, size_vx=5, on_outside="keep")
 
 
-def test_shapes_sizes_and_modes_that_do_not_fit_are_refused():
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"size_vx": 0}, "size_vx must be a whole number"),
+        ({"size_vx": 5.0}, r"size_vx must be a whole number of 1 or more, got 5\.0"),
+        ({"on_outside": "skip"}, "on_outside must be"),
+        ({"content": "EM"}, "content must be one of masked, em, mask"),
+        ({"rounding": "trunc"}, "rounding one of floor, nearest.*'trunc'"),
+        ({"size_vx": 1, "rounding": "nearest"}, "take rounding='floor'"),
+        ({"block_vx": (0, 0, 0)}, "block_vx must be three whole numbers"),
+        ({"block_vx": 64}, "block_vx must be three whole numbers"),
+        ({"block_vx": (-64, 64, 64)}, "block_vx must be three whole numbers"),
+    ],
+)
+def test_sizes_and_modes_that_are_none_are_refused_by_name(bad, message):
     em, seg, centers, ids = rows(n=3)
-    for bad in ({"size_vx": 0}, {"size_vx": 5, "on_outside": "skip"}):
-        with pytest.raises(CubeError):
-            cut_cubes(em, seg, centers, ids, **bad)
+    with pytest.raises(CubeError, match=message):
+        cut_cubes(em, seg, centers, ids, **({"size_vx": 5} | bad))
+
+
+def test_centres_and_ids_that_do_not_fit_each_other_are_refused():
+    em, seg, centers, ids = rows(n=3)
+    for wrong in ([["a", "b", "c"]], [[1, 2, 3], [4, 5]]):
+        with pytest.raises(CubeError, match=r"centers_nm must be numbers \[n, 3\]"):
+            cut_cubes(em, seg, wrong, ids, size_vx=5)
+    with pytest.raises(CubeError, match=r"\[n, 3\]"):
+        cut_cubes(em, seg, centers[:1], ids[0], size_vx=5)
+    with pytest.raises(CubeError, match="centre 0 is not finite, or further"):
+        cut_cubes(em, seg, [[1e300, 0, 0]], ids[:1], size_vx=5, on_outside="keep")
     with pytest.raises(CubeError, match=r"\[n, 3\]"):
         cut_cubes(em, seg, centers[:2], ids, size_vx=5)
     with pytest.raises(CubeError, match=r"\[n, 3\]"):
@@ -182,7 +206,15 @@ def test_shapes_sizes_and_modes_that_do_not_fit_are_refused():
 
 def test_no_centre_gives_no_cube():
     em, seg = volumes()
-    assert cut_cubes(em, seg, np.zeros((0, 3)), np.zeros(0, np.uint64), size_vx=5).shape == (0, 5, 5, 5)
+    for centers, ids in ((np.zeros((0, 3)), np.zeros(0, np.uint64)), ([], []), ([], np.zeros(0, np.uint64))):
+        assert cut_cubes(em, seg, centers, ids, size_vx=5).shape == (0, 5, 5, 5)
+
+
+def test_crops_of_what_are_no_cubes_are_refused():
+    with pytest.raises(CubeError, match="takes cubes"):
+        crop_cubes(np.zeros((3, 3, 3), np.uint8), size_vx=1)
+    with pytest.raises(CubeError, match="whole size_vx"):
+        crop_cubes(np.zeros((1, 3, 3, 3), np.uint8), size_vx=2.0)
 
 
 def test_volumes_of_another_grid_are_refused():

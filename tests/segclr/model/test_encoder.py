@@ -72,9 +72,20 @@ def test_cubes_of_another_shape_or_kind_are_refused(shape, kind, received):
         make().embed(np.zeros(shape, kind), device="cpu")
 
 
-def test_a_batch_size_below_one_is_refused(cubes):
-    with pytest.raises(EncoderError, match="batch_size must be 1 or more, got 0"):
-        make().embed(cubes, device="cpu", batch_size=0)
+@pytest.mark.parametrize("batch_size", [0, 2.5, "auto"])
+def test_a_batch_size_that_is_no_number_of_cubes_is_refused(cubes, batch_size):
+    with pytest.raises(
+        EncoderError, match=f"batch_size must be a whole number of 1 or more, got {batch_size!r}"
+    ):
+        make().embed(cubes, device="cpu", batch_size=batch_size)
+
+
+def test_a_device_that_holds_no_numbers_is_refused_and_the_encoder_stays(cubes):
+    encoder = make()
+    before = encoder.embed(cubes, device="cpu")
+    with pytest.raises(EncoderError, match="device must be"):
+        encoder.embed(cubes, device="meta")
+    assert np.array_equal(encoder.embed(cubes, device="cpu"), before)
 
 
 def test_broken_weights_are_refused(cubes):
