@@ -119,6 +119,8 @@ def _open(config: ClusterConfig) -> Iterator[Executor]:
         "distributed.scheduler.worker-ttl": f"{config.worker_ttl_s:g}s",
         "distributed.deploy.lost-worker-timeout": "5s",
     }
+    # a message to a worker that a batch system has ended is no error of this program
+    logging.getLogger("distributed.batched").setLevel(logging.CRITICAL)
     with dask.config.set(settings):
         if config.kind == "scheduler":
             opened = _running_scheduler(config)

@@ -18,7 +18,7 @@ from pipelines.blocks import Stage
 from pipelines.lost import LOST_NODES, lost_parts
 from pipelines.node_blocks import work_grid
 from pipelines.nodes import node_shards
-from pipelines.records import Outcome, commit, note_total, stage_digest
+from pipelines.records import Outcome, broken_files, commit, note_total, read_record, stage_digest
 from pipelines.run import Run, missing_chunks
 from segclr import files
 from segclr.config import digest
@@ -78,7 +78,10 @@ def rows_of_nodes(nodes: NodeTable, pairs: PairTable) -> tuple[NDArray[np.int64]
 
 
 def _write_index(run: Run, inputs: Mapping[str, str]) -> None:
-    """Plan which row holds which node: rewriting it gives the same bytes. It has a record of its own."""
+    """Plan which row holds which node, once: it has a record of its own."""
+    record = read_record(run.url, "cubes-index", "index")
+    if record is not None and record.inputs == dict(inputs) and not broken_files(run.url, record):
+        return
     chosen = used_nodes(run, PairTable.from_columns(read_columns(run.path("pairs.parquet"))))
     segmentation = run.open_segmentation()
     voxels = voxels_of_points(chosen.points_nm, segmentation.voxel_size_nm)
