@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import resource
@@ -29,6 +28,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from fresh_process import in_process
 from scipy.spatial import cKDTree
 
 from segclr.aggregate import AttentionPooling, aggregate
@@ -147,16 +147,6 @@ def option(points, parents, name, radius_um, queue):
     seconds, got = timed(lambda: aggregate(table, radius_um=radius_um, **settings))
     neighbours = round(float(got.n_nodes.mean()), 1)
     queue.put({"seconds": round(seconds, 1), "neighbours_mean": neighbours, "process_peak_gb": peak_gb()})
-
-
-def in_process(work, *arguments):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=work, args=(*arguments, queue))
-    process.start()
-    answer = queue.get()
-    process.join()
-    return answer
 
 
 def main():

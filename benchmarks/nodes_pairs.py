@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import multiprocessing
 import os
 import platform
 import resource
@@ -26,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import networkx as nx
 import numpy as np
+from fresh_process import in_process
 
 from segclr.config import PairConfig
 from segclr.data.node_facts import cable_table
@@ -175,16 +175,6 @@ def giant(n, max_distance_nm, queue):
         parents=parents.astype(np.int32),
     )
     queue.put(measure_pairs(nodes, PairConfig(n_pairs=10_000, max_distance_nm=max_distance_nm)))
-
-
-def in_process(work, *arguments):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=work, args=(*arguments, queue))
-    process.start()
-    answer = queue.get()
-    process.join()
-    return answer
 
 
 def main():

@@ -277,7 +277,10 @@ def saved_config(url: str) -> RunConfig:
         msg = f"{saved_url} is damaged or of another version of segclr; these keys do not fit: {keys}"
         raise CorruptDataError(msg) from error
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        msg = f"{saved_url} is damaged: put the configuration back there, under the key config"
+        msg = (
+            f"{saved_url} is damaged, or of a version of segclr that wrote no digest into it: take another "
+            "run folder, or delete the file, and run the same configuration"
+        )
         raise CorruptDataError(msg) from error
 
 
