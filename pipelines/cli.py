@@ -14,6 +14,7 @@ from pipelines.cli_classify import classify_app
 from pipelines.cli_encoder import export, import_weights
 from pipelines.cli_inspect import status, validate
 from pipelines.cli_options import Cluster, Config, Of, Part, Set, read_config, read_share
+from pipelines.cli_report import report
 from pipelines.signals import STATUS_UNFINISHED, stops_heard
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ for _name, _summary in {
     "train": "Train the encoder.\n\nA killed training goes on from its last checkpoint.",
     "embed": "Embed every node.\n\nBlock by block; then the vectors are shuffled to shards by segment.",
     "aggregate": "Average embeddings within each radius.",
-    "report": "Write report/index.html.\n\nFigures and the numbers behind them.",
 }.items():
     _example = "configs/demo.yaml" if _name == "tissue" else "configs/fib25.yaml"
     app.command(_name)(_stage_command(_name, _summary, _example))
@@ -237,6 +237,7 @@ app.command()(export)
 app.command("import-weights")(import_weights)
 
 
+app.command()(report)
 app.command()(status)
 app.command()(validate)
 

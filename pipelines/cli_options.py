@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from pipelines.array import Share
     from segclr.config import RunConfig
 
-__all__ = ["Cluster", "Config", "Of", "Part", "Set", "read_config", "read_share"]
+__all__ = ["Cluster", "Config", "Of", "OptionalConfig", "Part", "Set", "read_config", "read_share"]
 
 Config = Annotated[str, typer.Option("--config", "-c", help="YAML configuration of the run (path or URL).")]
+OptionalConfig = Annotated[
+    str | None, typer.Option("--config", "-c", help="YAML configuration of the run (path or URL).")
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: section.key=value. May be repeated.")
 ]

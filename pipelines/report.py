@@ -22,11 +22,13 @@ from pipelines.report_scores import (
     weakest_classes,
 )
 from pipelines.report_training import training_section
+from pipelines.report_work import work_section
 from pipelines.run import Run
 from segclr._version import __version__
+from segclr.data.nodes import NodeTable
 from segclr.view import Section, write_report
 
-__all__ = ["report_stage", "score_table"]
+__all__ = ["page_facts", "report_stage", "score_table", "shown_configuration"]
 
 
 def report_stage(run: Run) -> Stage:
@@ -44,12 +46,32 @@ def _write(run: Run, _part: str) -> Outcome:
         embedding_section(run, nodes),
         *(probe_section(run, task) for task in tasks_of(run) if task != "retrieval"),
         retrieval_section(run),
+        work_section(run, without=("report",)),
     ]
-    config, held_out = run.config, held_out_segments(run)
+    write_report(
+        run.path("report/index.html"),
+        title=f"SegCLR run: {run.config.name}",
+        sections=sections,
+        facts=_counts(run, nodes) | page_facts(run),
+        warnings=collapse_warnings(run),
+        configuration=shown_configuration(run),
+    )
+    return Outcome(("report/index.html",), rows=len(sections))
+
+
+def _counts(run: Run, nodes: NodeTable) -> dict[str, str]:
+    held_out = held_out_segments(run)
     n_held_out = np.isin(nodes.segment_ids, np.array(sorted(held_out), dtype=np.uint64)).sum()
-    facts = {
+    return {
         "nodes": f"{len(nodes):,} on {len(np.unique(nodes.segment_ids)):,} segments",
         "held out": f"{n_held_out:,} nodes on {len(held_out):,} segments, never seen in training",
+    }
+
+
+def page_facts(run: Run) -> dict[str, str]:
+    """What was wanted of a run, for the top of its page."""
+    config = run.config
+    return {
         "training": f"{config.train.steps:,} steps of {config.train.batch_pairs:,} pairs"
         if config.embed.encoder is None
         else f"none here: the encoder is {config.embed.encoder}",
@@ -60,17 +82,12 @@ def _write(run: Run, _part: str) -> Outcome:
         "seed": str(config.seed),
         "segclr": __version__,
     }
-    write_report(
-        run.path("report/index.html"),
-        title=f"SegCLR run: {config.name}",
-        sections=sections,
-        facts=facts,
-        warnings=collapse_warnings(run),
-        configuration=yaml.safe_dump(
-            config.model_dump(mode="json", exclude={"run", "cluster"}), sort_keys=False
-        ),
-    )
-    return Outcome(("report/index.html",), rows=len(sections))
+
+
+def shown_configuration(run: Run) -> str:
+    """The resolved configuration as YAML; where the run lies and who worked are no part of it."""
+    tree = run.config.model_dump(mode="json", exclude={"run", "cluster"})
+    return yaml.safe_dump(tree, sort_keys=False)
 
 
 def _summary_section(run: Run) -> Section:

@@ -131,6 +131,12 @@ def _evaluate(run: Run) -> Steps:
 
 
 def _report(run: Run) -> Steps:
+    if run.config.benchmark is not None:
+        from pipelines.benchmark import open_benchmark
+        from pipelines.benchmark_report import benchmark_report_stage
+
+        yield benchmark_report_stage(open_benchmark(run))
+        return
     from pipelines.report import report_stage
 
     yield report_stage(run)
