@@ -29,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 from fresh_process import in_process
+from processor import processor
 from scipy.spatial import cKDTree
 
 from segclr.aggregate import AttentionPooling, aggregate
@@ -158,7 +159,7 @@ def main():
     arguments = parser.parse_args()
     points, parents = arbor(arguments.nodes, seed=0)
     result = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} shared cores, Python {platform.python_version()}",
+        "machine": f"{processor()}, {os.cpu_count()} shared cores, Python {platform.python_version()}",
         "baseline": "cKDTree.query_ball_point and mean(0) node by node, extrapolated from a sample",
         "nodes": arguments.nodes,
         "dimensions": 64,

@@ -20,6 +20,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from processor import processor
 from scipy import ndimage
 
 from segclr.config import AugmentConfig
@@ -126,7 +127,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     result = {
-        "machine": f"{platform.machine()}, 1 shared core, Python {platform.python_version()}, "
+        "machine": f"{processor()}, 1 shared core, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
         "baseline": "a loop over cubes in NumPy and SciPy with the same parameters",
         "25 voxels": measure(25, 2, 128),

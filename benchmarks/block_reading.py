@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import tensorstore
 from cloudvolume import CloudVolume
+from processor import processor
 
 from segclr.data.volume import open_volume
 from segclr.geometry import BoundingBox
@@ -190,7 +190,7 @@ def main():
         "chunk_vx": CHUNK,
         "baseline": "cloud-volume",
         "repeats": arguments.repeats,
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, shared",
+        "machine": f"{processor()}, {os.cpu_count()} cores, shared",
         "rows": rows,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

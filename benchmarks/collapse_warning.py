@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from processor import processor
 
 from segclr.config import AugmentConfig, EncoderConfig, TrainConfig
 from segclr.errors import TrainingError
@@ -131,9 +132,7 @@ def main() -> None:
         }
         results.append(result)
         print(json.dumps(result))
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} shared cores, CPU only, Python {platform.python_version()}"
-    )
+    machine = f"{processor()}, {os.cpu_count()} shared cores, CPU only, Python {platform.python_version()}"
     out = Path(__file__).parent / "results/collapse_warning.json"
     out.write_text(json.dumps({"machine": machine, "trainings": results}, indent=1) + "\n")
 

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import tensorstore
 from cloudvolume import CloudVolume
+from processor import processor
 
 from pipelines.work_parts import plan_parts
 from segclr.data.block_grid import block_grid
@@ -257,7 +258,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = {
-            "machine": f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}",
+            "machine": f"{processor()}, Python {platform.python_version()}, NumPy {np.__version__}",
             "size_vx": SIZE,
             "em": "seeded noise: pinky40 has none",
             "speed": speeds(folder, options.cubes),

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from processor import processor
 
 SEGCLR = str(Path(sys.executable).parent / "segclr")
 RESULT = Path(__file__).parent / "results" / "demo_seeds.json"
@@ -50,7 +51,7 @@ def main() -> None:
         }
         print(f"{name:48s} {values.mean():.3f} +- {table[name]['sd']:.3f}")
     RESULT.parent.mkdir(exist_ok=True)
-    machine = f"{platform.machine()}, 2 shared cores, CPU only, Python {platform.python_version()}"
+    machine = f"{processor()}, 2 shared cores, CPU only, Python {platform.python_version()}"
     result = {"machine": machine, "seeds": arguments.seeds, "seconds_each": seconds, "scores": table}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
 

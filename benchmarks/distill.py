@@ -19,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from processor import processor
 
 from segclr.model import load_encoder
 from segclr.model.flops import gflop_per_cube
@@ -110,9 +111,7 @@ def main():
             row["cubes_per_s_float32"] / teacher["cubes_per_s_float32"], 2
         )
         row["flops_under_teacher"] = round(teacher["gflop_per_cube"] / row["gflop_per_cube"], 1)
-    machine = (
-        f"{platform.machine()}, 1 thread of 2 shared cores, CPU only, Python {platform.python_version()}"
-    )
+    machine = f"{processor()}, 1 thread of 2 shared cores, CPU only, Python {platform.python_version()}"
     RESULT.write_text(json.dumps({"machine": machine, "seed": seed, "encoders": table}, indent=1) + "\n")
     print(RESULT.read_text())
 

@@ -33,6 +33,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 import yaml
+from processor import processor
 
 import segclr.embed.block
 from pipelines.blocks import run_stage
@@ -216,7 +217,7 @@ def main():
     if options.made:
         embed_made(*options.made)
         return
-    machine = f"{platform.machine()}, {os.cpu_count()} shared cores, CPU only, Python"
+    machine = f"{processor()}, {os.cpu_count()} shared cores, CPU only, Python"
     result = {
         "machine": f"{machine} {platform.python_version()}, torch {torch.__version__}",
         "speed": speeds(options.blocks),

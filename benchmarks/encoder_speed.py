@@ -28,6 +28,7 @@ import edt
 import numpy as np
 import torch
 from cloudvolume import CloudVolume
+from processor import processor
 
 from segclr.config import EncoderConfig
 from segclr.model.engine import make_predictor
@@ -277,7 +278,7 @@ def main():
         gmac = needed if engine.name.startswith("skip_empty") else whole
         rows.append(engine.row(timed[0], occupancy, limit_s=2 * gmac / matrix[engine.precision]))
     report = {
-        "machine": f"{arguments.threads} threads on {os.cpu_count()} cores, {platform.machine()}, Python "
+        "machine": f"{arguments.threads} threads on {os.cpu_count()} cores, {processor()}, Python "
         f"{platform.python_version()}, PyTorch {torch.__version__}, load {os.getloadavg()[0]:.1f}",
         "clock": arguments.clock,
         "seed": arguments.seed,

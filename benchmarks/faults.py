@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import random
 import re
 import shutil
@@ -33,6 +32,7 @@ import numpy as np
 import psutil
 import yaml
 from cloudvolume import CloudVolume
+from processor import processor
 
 VOXEL_NM = (32, 32, 40)
 EDGE, PITCH, RADIUS, CHUNK, BLOCK = 256, 16, 6, 16, 64
@@ -280,7 +280,7 @@ def main() -> None:
             disturbed(folder / "wrong.yaml", disk / "run", disk, kill_every_s=arguments.kill_every, told=told)
             result = {
                 "command": " ".join(["benchmarks/faults.py", *sys.argv[1:]]),
-                "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+                "machine": f"{os.cpu_count()} cores, {processor()}",
                 "kill_every_s": arguments.kill_every,
                 "damaged_chunk": chunk,
                 **told,

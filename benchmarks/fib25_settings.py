@@ -12,12 +12,13 @@ not done again.
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from processor import processor
 
 SEGCLR = Path(sys.executable).parent / "segclr"
 TOP = Path(__file__).resolve().parents[1]
@@ -117,7 +118,7 @@ def main():
     folder = arguments.folder.absolute()
     base = base_run(folder, arguments.seed)
     done = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
-    done["machine"] = f"{platform.machine()}, {os.cpu_count()} shared cores, CPU only"
+    done["machine"] = f"{processor()}, {os.cpu_count()} shared cores, CPU only"
     for name in arguments.only:
         key = {"setting": name, "seed": arguments.seed, "steps": arguments.steps}
         if any(key.items() <= row.items() for row in done["runs"]):

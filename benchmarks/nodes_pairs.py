@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import networkx as nx
 import numpy as np
 from fresh_process import in_process
+from processor import processor
 
 from segclr.config import PairConfig
 from segclr.data.node_facts import cable_table
@@ -73,18 +74,19 @@ def loop_resample(skeleton, spacing):
             along = [0.0]
             for a, b in itertools.pairwise(chain):
                 along.append(along[-1] + float(np.linalg.norm(points[b] - points[a])))
-            count = int((carried + along[-1]) / spacing + 0.5)
+            is_tip = not children[chain[-1]]
+            count = int((carried + along[-1]) / spacing + (0.5 if is_tip else 1e-9))
             edge = 1
-            for k in range(1, count):
+            for k in range(1, count if is_tip else count + 1):
                 at = k * spacing - carried
-                while along[edge] < at:
+                while along[edge] < at and edge < len(along) - 1:
                     edge += 1
                 share = (at - along[edge - 1]) / (along[edge] - along[edge - 1])
                 start, stop = points[chain[edge - 1]], points[chain[edge]]
                 places.append(start + share * (stop - start))
-            if count:
+            if is_tip and count:
                 places.append(points[chain[-1]])
-            todo.append((chain[-1], 0.0 if count else carried + along[-1]))
+            todo.append((chain[-1], carried + along[-1] - count * spacing))
     return np.array(places)
 
 
@@ -190,7 +192,7 @@ def main():
         for i, n in enumerate(np.clip(random.lognormal(5.5, 1.2, 1000), 2, 30_000))
     ]
     result = {
-        "machine": f"{platform.machine()}, 1 shared core, Python {platform.python_version()}",
+        "machine": f"{processor()}, 1 shared core, Python {platform.python_version()}",
         "baselines": "nodes: a Python loop over vertices; pairs: networkx Dijkstra from each anchor",
     }
     nodes, result["nodes_random"] = measure_nodes(made)

@@ -8,7 +8,6 @@ folder, and judges the files it leaves, with the segmentation read through cloud
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from cloudvolume import CloudVolume
+from processor import processor
 
 from segclr.data.nodes import NodeTable
 from segclr.data.skeleton import Skeleton, topological_order
@@ -120,7 +120,7 @@ def main():
         result = {"stages": stages, **judge(run)}
     result["machine"] = {
         "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "load": os.getloadavg(),
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

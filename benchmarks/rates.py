@@ -17,12 +17,14 @@ import os
 import platform
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from processor import processor
 
 from pipelines.nodes import place_nodes
 from segclr import files
@@ -230,7 +232,7 @@ def main():
             f"GFLOP/s | {speed / baseline:.3g} of a float32 matrix product |"
         )
     report = {
-        "machine": f"one core of {os.cpu_count()}, {platform.machine()}, Python {platform.python_version()}, "
+        "machine": f"one core of {os.cpu_count()}, {processor()}, Python {platform.python_version()}, "
         f"PyTorch {torch.__version__}, local disk" + ("" if len(devices) > 1 else ", no GPU"),
         "tissue": config.model_dump(mode="json"),
         "seed": arguments.seed,

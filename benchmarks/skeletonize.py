@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from processor import processor
 
 VOXEL_NM = (32, 32, 40)
 BLOCK_VX = (128, 128, 256)
@@ -144,7 +145,7 @@ def main() -> None:
     length = np.array([theirs[k] for k in both])
     off = (abs(gap) > 0.1 * length) & (abs(gap) > 2000)
     result = {
-        "machine": f"{platform.machine()}, 2 shared cores, CPU only, Python {platform.python_version()}",
+        "machine": f"{processor()}, 2 shared cores, CPU only, Python {platform.python_version()}",
         "load_before": round(load_before, 2),
         "load_after": round(os.getloadavg()[0], 2),
         "block_vx": BLOCK_VX,

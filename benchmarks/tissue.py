@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from processor import processor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score
 
@@ -141,7 +141,7 @@ def main():
         "config": config.model_dump(),
         "cube_vx": SIZE_VX,
         "spacing_nm": SPACING_NM,
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
         "seeds": results,
     }
     arguments.out.write_text(json.dumps(report, indent=1, default=str) + "\n")

@@ -22,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from processor import processor
 
 from segclr.config import AugmentConfig, TissueConfig, load_config
 from segclr.data.cubes import cut_cubes
@@ -141,7 +142,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     result = {
-        "machine": f"{platform.machine()}, 1 shared core, Python {platform.python_version()}",
+        "machine": f"{processor()}, 1 shared core, Python {platform.python_version()}",
         "baseline": "cut_cubes for each batch of 64 random pairs in one block of made tissue",
     }
     config = TissueConfig(n_blocks=1)
