@@ -38,13 +38,13 @@ def work_section(run: Run, *, without: tuple[str, ...] = ()) -> Section:
 
 def _stages(told: list[dict[str, Any]]) -> Table:
     return Table(
-        caption="Stages in their order, with what was moved, dropped or left out by a rule.",
+        caption="Stages in their order, with what was found, moved, dropped or left out by a rule.",
         header=("stage", "parts", "done", "failed", "missing", "rows", "counts"),
         rows=[
             (
                 stage["stage"],
                 *(stage[name] for name in ("total", "done", "failed", "missing", "rows")),
-                ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in stage["counts"].items()),
+                ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in stage["counts"].items() if n),
             )
             for stage in told
         ],
