@@ -13,8 +13,8 @@ export OMP_NUM_THREADS ?= 2
 demo: $(READY)  ## the whole story on made tissue, offline, in minutes
 	$(BIN)/segclr demo --out runs/demo
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole test suite, a process a core, the tests of a file one after another
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile
 
 lint: $(READY)  ## style, types, layers
 	$(BIN)/ruff check .

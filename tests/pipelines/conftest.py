@@ -17,7 +17,7 @@ from pipelines.run import Run, open_run
 from segclr.config import RunConfig
 
 SEGCLR = str(Path(sys.executable).parent / "segclr")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "2"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 """The number of threads is part of what "the same bytes" means: sums are rounded in another order."""
 
 VOXEL_NM = (32, 32, 40)
