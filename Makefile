@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHMARKS := cutter encoder_speed embed_job block_reading skeletonize nodes_pairs augment training_data tissue rates aggregation
+BENCHMARKS := cutter encoder_speed embed_job block_reading skeletonize nodes_pairs augment training_data tissue rates aggregation search
 LONG_BENCHMARKS := methods pinky40 faults collapse_warning distill demo_seeds fib25_settings
 READY := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2

@@ -12,6 +12,7 @@ import typer
 
 from pipelines.cli_classify import classify_app
 from pipelines.cli_encoder import export, import_weights
+from pipelines.cli_explore import cluster, project, search
 from pipelines.cli_inspect import status, validate
 from pipelines.cli_options import Cluster, Config, Of, Part, Set, read_config, read_share
 from pipelines.cli_report import report
@@ -237,9 +238,8 @@ app.command()(export)
 app.command("import-weights")(import_weights)
 
 
-app.command()(report)
-app.command()(status)
-app.command()(validate)
+for _command in (search, cluster, project, report, status, validate):
+    app.command()(_command)
 
 
 def main() -> None:
