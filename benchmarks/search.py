@@ -24,6 +24,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from processor import processor
 from sklearn.neighbors import NearestNeighbors
 
 from segclr.explore import SearchIndex
@@ -105,7 +106,7 @@ def main():
     table = made_table(arguments.nodes)
     asked = np.random.default_rng(1).choice(arguments.nodes, arguments.queries, replace=False)
     result = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} shared cores, Python {platform.python_version()}",
+        "machine": f"{processor()}, {os.cpu_count()} shared cores, Python {platform.python_version()}",
         "load_1_minute": round(os.getloadavg()[0], 1),
         "threads": 1,
         "baselines": "NumPy float32 matrix product and argpartition; NearestNeighbors(algorithm='brute')",

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segclr import files
-from segclr._version import __version__
 from segclr.errors import ConfigError, CorruptDataError, DataError, EncoderError, SegmentNotFoundError
 from segclr.explore.filters import Filters, check_ids, check_places
+from segclr.explore.index_files import read_index, write_index
 from segclr.explore.measures import Measure, SearchMetric, measure_of
 from segclr.explore.nearest import nearest
 from segclr.explore.neighbours import Neighbours
 from segclr.store.embeddings import EmbeddingTable
-from segclr.store.parquet import read_columns, write_columns
 
 __all__ = ["SearchIndex"]
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,12 +123,7 @@ class SearchIndex:
                 compared; or filters do not fit them.
             EncoderError: the vectors are of another encoder.
         """
-        if None not in (encoder_digest, self.encoder_digest) and encoder_digest != self.encoder_digest:
-            msg = (
-                f"the index holds embeddings of encoder {self.encoder_name} {self.encoder_digest}, the query "
-                f"is of {encoder_digest}: embeddings of two encoders cannot be compared"
-            )
-            raise EncoderError(msg)
+        self._check_encoder(encoder_digest)
         queries = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             msg = (
@@ -252,21 +243,9 @@ class SearchIndex:
         return row, float(distance[row])
 
     def save(self, url: str) -> None:
-        """Write ``nodes.parquet`` and then ``index.json``, which holds its checksum, into a folder."""
-        nodes, table = files.join(url, "nodes.parquet"), self.table
-        columns: dict[str, NDArray[Any]] = {"segment_id": table.segment_ids, "node_id": table.node_ids}
-        columns |= {"point_nm": table.points_nm, "embedding": table.embeddings}
-        write_columns(nodes, columns)
-        content = {
-            "format": _FORMAT,
-            "kind": type(self).__name__,
-            "version": __version__,
-            "metric": self.metric,
-            "encoder_digest": self.encoder_digest,
-            "encoder_name": self.encoder_name,
-            "sha256": files.sha256(files.read_bytes(nodes)),
-        }
-        files.write_json(files.join(url, "index.json"), content)
+        """Write the index into a folder: ``nodes.parquet`` and ``index.json``."""
+        facts = ("metric", "encoder_digest", "encoder_name")
+        write_index(url, self.table, {name: getattr(self, name) for name in facts})
 
     @staticmethod
     def load(url: str, *, encoder_digest: str | None = None) -> SearchIndex:
@@ -281,37 +260,22 @@ class SearchIndex:
             CorruptDataError: the files are damaged or of another kind.
             EncoderError: it holds embeddings of another encoder.
         """
-        told = files.read_json(files.join(url, "index.json"))
-        kind = (told.get("kind"), told.get("format")) if isinstance(told, dict) else None
-        if kind != (SearchIndex.__name__, _FORMAT):
-            msg = f"{url} is no search index of format {_FORMAT}"
-            raise CorruptDataError(msg)
-        nodes = files.join(url, "nodes.parquet")
-        if files.sha256(files.read_bytes(nodes)) != told.get("sha256"):
-            msg = f"{nodes} does not have the checksum that index.json tells"
-            raise CorruptDataError(msg)
-        if (
-            None not in (encoder_digest, told.get("encoder_digest"))
-            and encoder_digest != told["encoder_digest"]
-        ):
-            msg = (
-                f"{url} holds embeddings of encoder {told['encoder_digest']}, queries are of {encoder_digest}"
-            )
-            raise EncoderError(msg)
-        columns = read_columns(nodes)
-        table = EmbeddingTable(
-            segment_ids=columns["segment_id"],
-            node_ids=columns["node_id"],
-            points_nm=columns["point_nm"],
-            parents=None,
-            embeddings=columns["embedding"],
-        )
+        table, facts = read_index(url)
         try:
-            known = {name: told[name] for name in ("metric", "encoder_digest", "encoder_name")}
-            return SearchIndex.build(table, **known)
-        except (KeyError, ConfigError, DataError) as error:
+            index = SearchIndex.build(table, **facts)
+        except (TypeError, ConfigError, DataError) as error:
             msg = f"{url} cannot be read: {error}"
             raise CorruptDataError(msg) from error
+        index._check_encoder(encoder_digest)
+        return index
+
+    def _check_encoder(self, encoder_digest: str | None) -> None:
+        if None not in (encoder_digest, self.encoder_digest) and encoder_digest != self.encoder_digest:
+            msg = (
+                f"the index holds embeddings of encoder {self.encoder_name} {self.encoder_digest}, the query "
+                f"is of {encoder_digest}: embeddings of two encoders cannot be compared"
+            )
+            raise EncoderError(msg)
 
 
 def _refuse(table: EmbeddingTable, rows: NDArray[np.integer], what: str) -> None:

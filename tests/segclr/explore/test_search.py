@@ -197,7 +197,7 @@ def test_a_saved_and_loaded_index_answers_the_same(metric, tmp_path):
         assert (a is None and b is None) or np.array_equal(a, b)
     assert (loaded.metric, loaded.encoder_digest, loaded.encoder_name) == (metric, "abc", "mine")
     assert LARGEST in loaded.table.segment_ids
-    with pytest.raises(EncoderError, match="abc, queries are of xyz"):
+    with pytest.raises(EncoderError, match="encoder mine abc, the query is of xyz"):
         SearchIndex.load(str(tmp_path / "index"), encoder_digest="xyz")
 
 
@@ -205,7 +205,7 @@ def test_a_damaged_index_is_refused(tmp_path):
     folder = tmp_path / "index"
     SearchIndex.build(table_of(10)).save(str(folder))
     told = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps(told | {"metric": "manhattan"}))
+    (folder / "index.json").write_text(json.dumps(told | {"facts": told["facts"] | {"metric": "manhattan"}}))
     with pytest.raises(CorruptDataError, match="manhattan"):
         SearchIndex.load(str(folder))
     (folder / "index.json").write_text(json.dumps(told | {"format": 9}))
