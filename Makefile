@@ -7,7 +7,7 @@ LONG_BENCHMARKS := methods pinky40 faults collapse_warning distill demo_seeds fi
 READY := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint bench bench-long clean
+.PHONY: demo test lint docs bench bench-long clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)  ## the whole story on made tissue, offline, in minutes
@@ -23,6 +23,9 @@ lint: $(READY)  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY)  ## the documentation: site/index.html; strict, and nothing in it is loaded from elsewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(READY)  ## ratios against stated baselines, on this machine
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
@@ -30,10 +33,10 @@ bench-long: $(READY)  ## whole runs over seeds and settings: hours
 	for name in $(LONG_BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## everything that is made
-	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) runs dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segclr needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,lint]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,docs,lint]'
 	touch $(READY)

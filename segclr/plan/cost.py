@@ -1,6 +1,6 @@
 """The arithmetic of a plan: from what a volume holds to bytes, hours and money. Nothing is read here.
 
-Every formula stands beside the quantity it makes; ``docs/plan.md`` goes through one example by hand.
+Every formula stands beside the quantity it makes; ``docs/scaling.md`` goes through one example by hand.
 """
 
 from __future__ import annotations
