@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCHMARKS := cutter encoder_speed embed_job block_reading skeletonize nodes_pairs augment training_data tissue rates aggregation search
 LONG_BENCHMARKS := methods pinky40 faults collapse_warning distill demo_seeds fib25_settings
+NOTEBOOKS := $(patsubst %.py,%.ipynb,$(wildcard notebooks/0*.py))
 READY := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint docs bench bench-long clean
+.PHONY: demo test lint docs notebooks bench bench-long clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)  ## the whole story on made tissue, offline, in minutes
@@ -25,6 +26,11 @@ lint: $(READY)  ## style, types, layers
 
 docs: $(READY)  ## the documentation: site/index.html; strict, and nothing in it is loaded from elsewhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+notebooks: $(NOTEBOOKS)  ## run each notebook whose source is newer than it, on made tissue, offline, in minutes
+
+notebooks/%.ipynb: notebooks/%.py | $(READY)
+	$(BIN)/jupytext --quiet --to ipynb --execute $<
 
 bench: $(READY)  ## ratios against stated baselines, on this machine
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done

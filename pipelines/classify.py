@@ -46,6 +46,7 @@ __all__ = [
     "encoders_of",
     "evaluate_stage",
     "fit_classifier",
+    "labelled_nodes",
     "labels_of",
     "node_classes",
     "predict_nodes",
@@ -111,7 +112,7 @@ def _probe(run: Run, task: str) -> list[dict[str, Any]]:
         single: list[tuple[Metric, float]] = [("euclidean", 0.0)]
         for metric, radius_um in [*single, *settings(run.config.aggregate)]:
             table = read_aggregated(run, which, metric=metric, radius_um=radius_um)
-            joined, split = _labelled(run, task, table)
+            joined, split = labelled_nodes(run, task, table)
             classifier = LinearClassifier(C=run.config.evaluate.probe_c)
             X, y = table.embeddings[joined.rows], joined.classes
             classifier.fit(X[split.train], y[split.train])
@@ -126,7 +127,7 @@ def _probe(run: Run, task: str) -> list[dict[str, Any]]:
             rows.append({**setting, "n_train": len(split.train), **judged.to_dict()})
     if run.config.evaluate.forest_baseline:
         table = read_aggregated(run, TRAINED, metric="euclidean", radius_um=0)
-        joined, split = _labelled(run, task, table)
+        joined, split = labelled_nodes(run, task, table)
         judged = forest_baseline(
             read_features(run)[joined.rows],
             joined.classes,
@@ -139,8 +140,11 @@ def _probe(run: Run, task: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _labelled(run: Run, task: str, table: EmbeddingTable) -> tuple[Joined, Split]:
-    """Rows that have a label, and which of them are on which side, by the run's held-out segments."""
+def labelled_nodes(run: Run, task: str, table: EmbeddingTable) -> tuple[Joined, Split]:
+    """Rows that have a label, and which of them are on which side, by the run's held-out segments.
+
+    The split counts the labelled rows: ``joined.rows[split.test]`` are rows of the table.
+    """
     joined = join_labels(table, labels_of(run, task, table))
     ids = table.segment_ids[joined.rows]
     held_out = np.array(sorted(held_out_segments(run)), dtype=np.uint64)
@@ -223,7 +227,7 @@ def fit_classifier(
     _check_setting(run, task, metric, radius_um)
     check_split(run, held_out_segments(run))
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
-    joined, split = _labelled(run, task, table)
+    joined, split = labelled_nodes(run, task, table)
     rows = joined.rows[split.train]
     X, y, cells = table.embeddings[rows], joined.classes[split.train], table.segment_ids[rows]
     lonely = [c for c in np.unique(y) if len(np.unique(cells[y == c])) < 2]

@@ -146,5 +146,8 @@ def types_digest(run: Run) -> str:
 
 
 def labels_digest(run: Run) -> str:
-    """Digest of all labels: the table's content, the label volume's name and values."""
-    return digest(run.labels, types_digest(run))
+    """Digest of all labels: the table's content, the label volume's name and values.
+
+    As configured: made tissue's own lie in the run's folder, which may be moved or named by another path.
+    """
+    return digest(run.config.labels, types_digest(run))

@@ -18,8 +18,16 @@ _RETRIES_TOLD = 3
 
 
 def console() -> Console:
-    """Where progress goes: standard error, so that standard output holds results only."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    """Where progress goes: standard error, so that standard output holds results only.
+
+    In a notebook plain lines below the cell: there, standard error looks like an error.
+    """
+    found = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    if not found.is_jupyter:
+        return found
+    return Console(
+        file=sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False, force_terminal=False
+    )
 
 
 class Progress:

@@ -20,7 +20,7 @@ from segclr.view import (
     training_columns,
 )
 
-__all__ = ["training_curve", "training_section"]
+__all__ = ["read_curve", "training_curve", "training_section"]
 
 _BIN = re.compile(r"cosine_positive_([^_]+)_([^_]+)_nm")
 
@@ -46,8 +46,13 @@ def training_section(run: Run) -> Section:
 
 
 def training_curve(run: Run) -> TrainingCurve:
-    """The run's ``history.csv``; what could not be measured, or an older version did not, is nan."""
-    history = pd.read_csv(io.BytesIO(files.read_bytes(run.path("training/history.csv"))))
+    """The curve of a run's own training."""
+    return read_curve(run.path("training/history.csv"), embedding_dim=run.config.encoder.embedding_dim)
+
+
+def read_curve(url: str, *, embedding_dim: int) -> TrainingCurve:
+    """A ``history.csv``; what could not be measured, or an older version did not, is nan."""
+    history = pd.read_csv(io.BytesIO(files.read_bytes(url)))
 
     def column(name: str) -> NDArray[np.floating]:
         return history[name].to_numpy(np.float64) if name in history else np.full(len(history), np.nan)
@@ -72,7 +77,7 @@ def training_curve(run: Run) -> TrainingCurve:
         chance_top1=float(column("chance_top1")[0]),
         chance_top5=float(column("chance_top5")[0]),
         n_views=n_views,
-        embedding_dim=run.config.encoder.embedding_dim,
+        embedding_dim=embedding_dim,
     )
 
 

@@ -18,7 +18,15 @@ from segclr.data.normalize import Normalization, NormalizedSource
 from segclr.errors import ScaleError, VolumeError
 from segclr.geometry import BoundingBox, Triple, VoxelSize
 
-__all__ = ["ArraySource", "Source", "StoredScale", "Volume", "check_aligned", "open_volume"]
+__all__ = [
+    "ArraySource",
+    "Source",
+    "StoredScale",
+    "Volume",
+    "check_aligned",
+    "open_volume",
+    "stored_voxel_sizes",
+]
 
 _FORMATS = {
     "precomputed": "segclr.data.precomputed",
@@ -264,6 +272,19 @@ def open_volume(
     return Volume(source, missing)
 
 
+def stored_voxel_sizes(url: str, *, access: Access | None = None) -> tuple[VoxelSize, ...]:
+    """Voxel size (x, y, z) in nm of each stored scale, finest first: what there is to choose from.
+
+    Raises:
+        MissingDataError: there is no volume at this URL.
+        VolumeError: the scheme is unknown, or the metadata cannot be used.
+        AccessDeniedError: the store refuses.
+        ReadTimeoutError: the store did not answer in time.
+        UnreachableError: the store does not answer, after retries.
+    """
+    return tuple(scale.voxel_size_nm for scale in _stored_scales(url, access or Access()))
+
+
 def _checked_size(voxel_size_nm: Any) -> VoxelSize:
     """A voxel size as three plain numbers, whatever the caller gave.
 
@@ -281,10 +302,8 @@ def _checked_size(voxel_size_nm: Any) -> VoxelSize:
     return (x, y, z)
 
 
-def _stored_scale(
-    url: str, voxel_size_nm: VoxelSize, *, access: Access, downsample: bool
-) -> tuple[StoredScale, Triple | None]:
-    """The scale to read, and the factor (x, y, z) to reduce it by where none fits."""
+def _stored_scales(url: str, access: Access) -> Sequence[StoredScale]:
+    """All scales of a volume, finest first."""
     scheme, separator, path = url.partition("://")
     if not separator or scheme not in _FORMATS:
         msg = f"cannot open {url!r}: the URL must begin with {', '.join(f'{name}://' for name in _FORMATS)}"
@@ -293,6 +312,14 @@ def _stored_scale(
         msg = f"cannot open {url!r}: there is no path behind {scheme}://"
         raise VolumeError(msg)
     scales: Sequence[StoredScale] = importlib.import_module(_FORMATS[scheme]).scales(path, access)
+    return scales
+
+
+def _stored_scale(
+    url: str, voxel_size_nm: VoxelSize, *, access: Access, downsample: bool
+) -> tuple[StoredScale, Triple | None]:
+    """The scale to read, and the factor (x, y, z) to reduce it by where none fits."""
+    scales = _stored_scales(url, access)
     sizes = [scale.voxel_size_nm for scale in scales]
     index = _fitting(sizes, voxel_size_nm)
     if index is not None:

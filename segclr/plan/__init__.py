@@ -6,6 +6,7 @@ from segclr.plan.extent import Extent, Reading, cube_margins
 from segclr.plan.range import Range
 from segclr.plan.rates import EncoderRate, MeasuredRates, Rate, Rates, load_rates
 from segclr.plan.row import Row
+from segclr.plan.suggest import Suggestion, suggest
 
 __all__ = [
     "BlockSample",
@@ -18,10 +19,12 @@ __all__ = [
     "Rates",
     "Reading",
     "Row",
+    "Suggestion",
     "assumed_content",
     "cost_rows",
     "cube_margins",
     "load_rates",
     "not_counted",
     "sampled_content",
+    "suggest",
 ]

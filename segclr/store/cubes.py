@@ -109,7 +109,7 @@ class CubeStore:
 @functools.lru_cache(maxsize=4)
 def _opened(url: str) -> Any:
     """Cubes go through tensorstore: zarr-python needs 10 to 100 times as long for scattered rows."""
-    store = {"driver": "file", "path": str(files.local_path(url))} if files.is_local(url) else url
+    store = {"driver": "file", "path": str(files.local_path(url).resolve())} if files.is_local(url) else url
     spec = {"driver": "zarr3", "kvstore": store, "store_data_equal_to_fill_value": True}
     return tensorstore.open(spec, open=True).result()
 

@@ -1,4 +1,4 @@
-"""Scatter of embeddings on their principal components, coloured by class."""
+"""Scatter of embeddings in a plane (principal components, UMAP), coloured by class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segclr.errors import DataError
 from segclr.explore.project import Projection
+from segclr.explore.umap import UmapProjection
 from segclr.view.style import BASELINE, class_colours, new_figure, tidy
 
 __all__ = ["OTHER", "embedding_columns", "figure_embedding"]
@@ -21,7 +22,9 @@ OTHER = "other"
 _TURNS = 20
 
 
-def figure_embedding(panels: Mapping[str, Projection], *, classes: NDArray[np.str_]) -> Figure:
+def figure_embedding(
+    panels: Mapping[str, Projection | UmapProjection], *, classes: NDArray[np.str_]
+) -> Figure:
     """One panel for each projection of the same nodes, such as untrained beside trained.
 
     Points are drawn in a fixed mixed order, so that no class hides the others by being drawn last.
@@ -51,10 +54,9 @@ def figure_embedding(panels: Mapping[str, Projection], *, classes: NDArray[np.st
             for name, (colour, marker) in styles.items():
                 points = projection.coordinates[part[classes[part] == name], :2]
                 axes.scatter(*points.T, color=colour, marker=marker, s=size, linewidths=0, alpha=0.7)
-        shares = 100 * projection.explained_variance_ratio
-        axes.set_title(title)
-        axes.set_xlabel(f"PC 1 ({shares[0]:.0f} % of variance)" if shares[0] else "PC 1 (no variance)")
-        axes.set_ylabel(f"PC 2 ({shares[1]:.0f} % of variance)" if shares[1] else "PC 2 (no variance)")
+        axes.set(title=title, xlabel=_axis(projection, 0), ylabel=_axis(projection, 1))
+        if isinstance(projection, UmapProjection):
+            axes.set(xticks=[], yticks=[])  # its numbers mean nothing
         tidy(axes)
         axes.grid(visible=False)
     handles = [
@@ -63,6 +65,14 @@ def figure_embedding(panels: Mapping[str, Projection], *, classes: NDArray[np.st
     ]
     figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
     return figure
+
+
+def _axis(projection: Projection | UmapProjection, number: int) -> str:
+    """Name of an axis, with the share of the variance along it where there is such a thing."""
+    if isinstance(projection, UmapProjection):
+        return f"UMAP {number + 1}"
+    share = 100 * projection.explained_variance_ratio[number]
+    return f"PC {number + 1} " + (f"({share:.0f} % of variance)" if share else "(no variance)")
 
 
 def embedding_columns(

@@ -174,7 +174,7 @@ def _dimensions(axes: Axes, curve: TrainingCurve) -> None:
     ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if n <= curve.embedding_dim]
     axes.set_yticks(ticks, labels=[str(n) for n in ticks])
     axes.minorticks_off()
-    axes.legend(fontsize=7, frameon=False, loc="lower right", bbox_to_anchor=(1, 0.1))
+    axes.legend(fontsize=7, frameon=False, loc="best")
 
 
 def _geometry(axes: Axes, curve: TrainingCurve) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of the data itself: EM slices with the segment's outline, and the masked cubes."""
+"""Pictures of the data itself: a section, EM slices with the segment's outline, and the masked cubes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from segclr.errors import DataError
 from segclr.view.style import OKABE_ITO, new_figure, scale_bar
 
-__all__ = ["SliceView", "figure_cubes", "figure_slices"]
+__all__ = ["SliceView", "figure_cubes", "figure_section", "figure_slices"]
 
 _OUTLINE = OKABE_ITO[1]
 _TINT = 0.18  # opacity: the EM below must stay readable
+_SEGMENT_TINT = 0.55
+_SEGMENT_COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#000000")  # black would hide the EM
 _MAX_COLUMNS = 4
 
 
@@ -69,32 +71,72 @@ def figure_slices(views: Sequence[SliceView]) -> Figure:
     return figure
 
 
+def figure_section(
+    em_yx: NDArray[np.uint8], segmentation_yx: NDArray[np.unsignedinteger], *, pixel_nm: tuple[float, float]
+) -> Figure:
+    """A section as it is stored: EM, and beside it the same with its segments in colour.
+
+    Seven colours are dealt to the segments, so two that touch may share one; white lines part them all.
+
+    Args:
+        em_yx: uint8 [y, x].
+        segmentation_yx: ids [y, x], 0 where there is no segment.
+        pixel_nm: size (x, y) of a pixel in nanometres.
+    """
+    if em_yx.ndim != 2 or em_yx.shape != segmentation_yx.shape or em_yx.size == 0:
+        msg = f"EM and ids must be [y, x] of one shape, got {em_yx.shape}, {segmentation_yx.shape}"
+        raise DataError(msg)
+    height, width = em_yx.shape
+    numbers = np.unique(segmentation_yx, return_inverse=True)[1].reshape(em_yx.shape)
+    colours = np.array([to_rgb(c) for c in _SEGMENT_COLOURS])[numbers % len(_SEGMENT_COLOURS)]
+    tint = np.dstack([colours, np.where(segmentation_yx == 0, 0.0, _SEGMENT_TINT)])
+    parts = np.zeros(em_yx.shape, dtype=bool)
+    parts[:, 1:] |= numbers[:, 1:] != numbers[:, :-1]
+    parts[1:] |= numbers[1:] != numbers[:-1]
+    tint[parts] = (1.0, 1.0, 1.0, 0.8)
+    aspect = pixel_nm[1] / pixel_nm[0]
+    figure = new_figure(width_in=8.4, height_in=4.2 * aspect * height / width + 0.4)
+    for axes, title in zip(figure.subplots(1, 2), ("EM", "segmentation"), strict=True):
+        _image(axes, em_yx, pixel_nm=pixel_nm)
+        scale_bar(axes, width_px=width, height_px=height, pixel_nm=pixel_nm[0])
+        axes.set_title(title, fontsize=9)
+    axes.imshow(tint, interpolation="nearest", aspect=aspect)
+    return figure
+
+
 def figure_cubes(
-    cubes: NDArray[np.uint8], *, voxel_size_nm: tuple[float, float, float], titles: Sequence[str]
+    cubes: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
+    *,
+    voxel_size_nm: tuple[float, float, float],
+    titles: Sequence[str],
 ) -> Figure:
     """Central slices of masked cubes, as the encoder sees them: one column a cube; rows xy, xz, yz.
 
+    Cubes may be of several sizes; then each has a scale bar of its own.
+
     Args:
-        cubes: uint8 [n, z, y, x].
+        cubes: uint8 [n, z, y, x], or n arrays [z, y, x].
         voxel_size_nm: (x, y, z).
         titles: one for each cube.
     """
-    if cubes.ndim != 4 or len(cubes) == 0 or len(cubes) != len(titles):
-        msg = f"cubes must be [n, z, y, x] with one title each, got {cubes.shape} and {len(titles)} titles"
+    shapes = [cube.shape for cube in cubes]
+    if len(cubes) == 0 or len(cubes) != len(titles) or any(len(shape) != 3 for shape in shapes):
+        msg = f"cubes must be [n, z, y, x] with one title each, got {shapes} and {len(titles)} titles"
         raise DataError(msg)
     x_nm, y_nm, z_nm = voxel_size_nm
-    z, y, x = (size // 2 for size in cubes.shape[1:])
     # Across, down: names of the axes and sizes of a pixel along them.
     planes = (("x", "y", x_nm, y_nm), ("x", "z", x_nm, z_nm), ("y", "z", y_nm, z_nm))
     figure = new_figure(width_in=1.5 * max(3, len(cubes)) + 0.3, height_in=4.9)
     grid = figure.subplots(3, len(cubes), squeeze=False)
     for column, (cube, title) in enumerate(zip(cubes, titles, strict=True)):
+        z, y, x = (size // 2 for size in cube.shape)
         slices = (cube[z], cube[:, y], cube[:, :, x])
         for row, (image, (across, down, across_nm, down_nm)) in enumerate(zip(slices, planes, strict=True)):
             axes = grid[row, column]
             _image(axes, image, pixel_nm=(across_nm, down_nm))
             if column == 0:
                 axes.set_ylabel(f"{across} → , {down} ↓", fontsize=8)
+            if column == 0 or len(set(shapes)) > 1:
                 scale_bar(axes, width_px=image.shape[1], height_px=image.shape[0], pixel_nm=across_nm)
         grid[0, column].set_title(title, fontsize=7)
     return figure

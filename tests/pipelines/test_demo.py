@@ -2,10 +2,13 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 
+from pipelines.inspect import saved_run
+from pipelines.labels import labels_digest
 from segclr.store.embeddings import open_embeddings
 from segclr.store.parquet import read_columns, read_folder
 from tests.pipelines.conftest import segclr
@@ -68,6 +71,15 @@ def test_the_report_is_one_page_with_the_figures_and_no_address_outside(demo_run
 def test_the_table_stands_at_the_end(demo_run):
     assert "Cell types" in demo_run[1].stdout
     assert "report/index.html" in demo_run[1].stdout
+
+
+def test_a_run_that_was_moved_has_the_same_labels(demo_run, tmp_path):
+    moved = tmp_path / "elsewhere"
+    for name in ("run.yaml", "tissue/cells"):
+        copy = shutil.copytree if (demo_run[0] / name).is_dir() else shutil.copy
+        (moved / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(demo_run[0] / name, moved / name)
+    assert labels_digest(saved_run(str(moved))) == labels_digest(saved_run(str(demo_run[0])))
 
 
 def test_classifiers_are_fitted_saved_and_applied(demo_run):

@@ -88,7 +88,7 @@ def _open(
 
 def _kvstore(url: str) -> dict[str, str]:
     if files.is_local(url):
-        return {"driver": "file", "path": str(files.local_path(url).absolute()) + "/"}
+        return {"driver": "file", "path": str(files.local_path(url).resolve()) + "/"}
     scheme, rest = url.split("://", 1)
     if scheme in ("gs", "s3"):
         bucket, _, path = rest.partition("/")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from segclr.data.access import Access
 from segclr.data.precomputed import compressed_morton_code
-from segclr.data.volume import open_volume
+from segclr.data.volume import open_volume, stored_voxel_sizes
 from segclr.errors import ConfigError, CorruptDataError, MissingDataError, ScaleError, VolumeError
 from segclr.geometry import BoundingBox
 
@@ -134,6 +134,16 @@ def test_the_nearest_scale_within_five_percent_is_read(three_scales, size, index
 def test_a_scale_that_is_not_there_is_refused_with_a_list_of_those_that_are(three_scales, size):
     with pytest.raises(ScaleError, match="8x8x40, 16x16x40, 32x32x40"):
         opened(three_scales[0], size)
+
+
+def test_the_stored_scales_are_told_finest_first(three_scales):
+    assert stored_voxel_sizes(f"precomputed://file://{three_scales[0]}") == (
+        (8, 8, 40),
+        (16, 16, 40),
+        (32, 32, 40),
+    )
+    with pytest.raises(MissingDataError):
+        stored_voxel_sizes(f"precomputed://file://{three_scales[0] / 'elsewhere'}")
 
 
 def test_downsampling_starts_from_the_coarsest_scale_that_divides(three_scales):

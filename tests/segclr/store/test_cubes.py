@@ -15,9 +15,11 @@ def cubes(n=ROWS, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, EDGE, EDGE, EDGE), dtype=np.uint8)
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "with dots", "memory"])
 def any_url(request, tmp_path):
-    url = str(tmp_path / "a b.zarr") if request.param == "local" else f"memory://test-cubes/{tmp_path.name}"
+    (tmp_path / "x").mkdir()
+    names = {"local": tmp_path / "a b.zarr", "with dots": tmp_path / "x" / ".." / "a b.zarr"}
+    url = str(names.get(request.param, f"memory://test-cubes/{tmp_path.name}"))
     yield url
     files.remove(url)
 

@@ -5,7 +5,7 @@ from matplotlib.container import ErrorbarContainer
 
 from segclr.classify import RetrievalResult, evaluate
 from segclr.errors import DataError
-from segclr.explore import project
+from segclr.explore import UmapProjection, project
 from segclr.view import (
     OTHER,
     Score,
@@ -20,6 +20,7 @@ from segclr.view import (
     figure_f1_against_radius,
     figure_retrieval,
     figure_scores,
+    figure_section,
     figure_slices,
     retrieval_columns,
     score_columns,
@@ -28,6 +29,7 @@ from segclr.view.style import BASELINE, class_colours, png_bytes, round_length_n
 
 RNG = np.random.default_rng(0)
 EM = RNG.integers(0, 255, (20, 30)).astype(np.uint8)
+IDS = np.array([0, 2**64 - 1, 2**53 + 1, 2**53], dtype=np.uint64)[np.arange(600).reshape(20, 30) // 150]
 CLASSES = np.array(["axon", "soma", "glia"])[RNG.integers(0, 3, 90)]
 PROJECTIONS = {name: project(RNG.standard_normal((90, 5)), seed=0) for name in ("untrained", "trained")}
 EVALUATIONS = {"trained": evaluate(["a", "a", "b"], ["a", "unknown", "a"], ["a", "b"])}
@@ -70,6 +72,7 @@ def view(**changes):
 
 
 FIGURES = {
+    "section": lambda: figure_section(EM, IDS, pixel_nm=(32, 40)),
     "slices": lambda: figure_slices([view() for _ in range(5)]),
     "cubes": lambda: figure_cubes(
         np.zeros((2, 9, 9, 9), np.uint8), voxel_size_nm=(32, 32, 40), titles=["a", "b"]
@@ -148,6 +151,18 @@ def test_a_collapsed_encoder_is_drawn_and_its_axes_say_so():
     assert figure.axes[0].get_xlabel() == "PC 1 (no variance)"
 
 
+def test_a_layout_without_units_has_no_numbers_on_its_axes():
+    layout = UmapProjection(
+        coordinates=RNG.standard_normal((90, 2)).astype(np.float32), fitted=np.ones(90, dtype=bool)
+    )
+    pca, umap = figure_embedding({"PCA": PROJECTIONS["trained"], "UMAP": layout}, classes=CLASSES).axes
+    assert (umap.get_xlabel(), umap.get_ylabel()) == ("UMAP 1", "UMAP 2")
+    assert len(umap.get_xticks()) == len(umap.get_yticks()) == 0
+    assert len(pca.get_xticks()) > 0
+    drawn = np.concatenate([c.get_offsets() for c in umap.collections])
+    np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(layout.coordinates, axis=0))
+
+
 def test_points_without_a_class_are_grey_and_first_in_the_legend():
     figure = figure_embedding(PROJECTIONS, classes=np.where(CLASSES == "axon", OTHER, CLASSES))
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["other", "glia", "soma"]
@@ -177,6 +192,28 @@ def test_cubes_show_their_central_slices_with_the_voxels_proportions():
     for image, want in zip(shown, (cube[2], cube[:, 3], cube[:, :, 4]), strict=True):
         np.testing.assert_array_equal(image, want)
     assert [axes.get_aspect() for axes in figure.axes] == [2, 4, 2]
+
+
+def test_cubes_of_several_sizes_each_have_a_scale_bar():
+    cubes = [np.zeros((n, n, n), np.uint8) for n in (40, 20)]
+    mixed = figure_cubes(cubes, voxel_size_nm=(50, 50, 50), titles=["a", "b"])
+    assert [axes.texts[0].get_text() for axes in mixed.axes[:2]] == ["500 nm", "200 nm"]
+    same = figure_cubes([cubes[0]] * 2, voxel_size_nm=(50, 50, 50), titles=["a", "b"])
+    assert [len(axes.texts) for axes in same.axes[:2]] == [1, 0]
+
+
+def test_a_section_parts_segments_and_leaves_what_is_none_uncoloured():
+    plain, coloured = figure_section(EM, IDS, pixel_nm=(32, 40)).axes
+    tint = np.asarray(coloured.images[1].get_array())
+    for image in (plain.images[0], coloured.images[0]):
+        np.testing.assert_array_equal(image.get_array(), EM)
+    borders = np.zeros(EM.shape, dtype=bool)
+    borders[1:] = IDS[1:] != IDS[:-1]
+    np.testing.assert_array_equal((tint[..., :3] == 1).all(axis=-1), borders)
+    assert (tint[(IDS == 0) & ~borders][:, 3] == 0).all()
+    inside = [tint[(i == IDS) & ~borders] for i in np.unique(IDS)[1:]]
+    assert len({tuple(np.unique(t[:, :3], axis=0).ravel()) for t in inside}) == 3
+    assert coloured.get_aspect() == 40 / 32
 
 
 @pytest.mark.parametrize(("width_nm", "length_nm"), [(4000, 1000), (960, 200), (30, 10), (6000, 2000)])
@@ -214,6 +251,8 @@ def test_nothing_to_draw_or_shapes_that_differ_are_refused():
         view(mask_yx=np.ones((3, 3), dtype=bool))
     with pytest.raises(DataError, match="one title each"):
         figure_cubes(np.zeros((2, 9, 9, 9), np.uint8), voxel_size_nm=(1, 1, 1), titles=[])
+    with pytest.raises(DataError, match="of one shape"):
+        figure_section(EM, IDS[1:], pixel_nm=(32, 40))
     with pytest.raises(DataError, match="every panel"):
         figure_embedding(PROJECTIONS, classes=CLASSES[:-1])
     with pytest.raises(DataError, match="must match"):
