@@ -16,6 +16,7 @@ from pipelines.cli_explore import cluster, project, search
 from pipelines.cli_inspect import status, validate
 from pipelines.cli_options import Cluster, Config, Of, Part, Set, read_config, read_share
 from pipelines.cli_report import report
+from pipelines.cli_view import view
 from pipelines.signals import STATUS_UNFINISHED, stops_heard
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ app.command()(export)
 app.command("import-weights")(import_weights)
 
 
-for _command in (search, cluster, project, report, status, validate):
+for _command in (search, cluster, project, report, view, status, validate):
     app.command()(_command)
 
 

@@ -1,13 +1,16 @@
 """Real data beside the project (``../shared``); a test that needs it skips where it is absent.
 
-One other skip is allowed: tests/pipelines/test_slurm.py, where Debian's slurm-wlm and munge are not installed
-or the tests do not run as root. ``.ci/run`` installs them; pip cannot.
+Two other skips are allowed, of what ``.ci/run`` installs and pip cannot: tests/pipelines/test_slurm.py, where
+Debian's slurm-wlm and munge are not installed or the tests do not run as root, and what opens a browser,
+where there is no Chromium.
 """
 
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from pipelines.browser import find_browser
 
 # No test holds a timing: machines are shared.
 hypothesis.settings.register_profile("segclr", deadline=None)
@@ -29,3 +32,12 @@ def shared_fixtures(shared_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference fixtures at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """For tests that open a headless browser."""
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    return path
