@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["view"]
 
 
+_MOST_PX = 8192
+
+
 class ColourName(StrEnum):
     """Values of --color."""
 
@@ -87,9 +90,13 @@ def view(
     from pipelines.inspect import saved_run
     from pipelines.view import open_viewer, standalone_state
     from pipelines.view_points import PointChoice
+    from segclr.errors import ConfigError
     from segclr.view.neuroglancer import INLINE_LIMIT
 
-    width_px, height_px = _numbers(size, "x", 2, "--size takes WxH in pixels, such as 1200x800")
+    if state and screenshot is not None:
+        msg = "--state and --screenshot exclude each other"
+        raise ConfigError(msg)
+    width_px, height_px = _pixels(size)
     at_nm = None if at is None else _place(at)
     choice = PointChoice(
         colour=None if color is None else color.value,
@@ -107,7 +114,7 @@ def view(
     try:
         _tell(opened.points, opened.told, to_stderr=False)
         if screenshot is not None:
-            _write_picture(opened, screenshot, width_px=int(width_px), height_px=int(height_px))
+            _write_picture(opened, screenshot, width_px=width_px, height_px=height_px)
         else:
             _wait(opened.viewer.get_viewer_url(), browse=not no_open)
     finally:
@@ -164,6 +171,17 @@ def _tell(points: NodePoints, told: Iterable[str], *, to_stderr: bool) -> None:
 def _place(text: str) -> tuple[float, float, float]:
     x, y, z = _numbers(text, ",", 3, "--at takes X,Y,Z in nm, such as 12000,8000,4000.5")
     return (x, y, z)
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    from segclr.errors import ConfigError
+
+    allowed = f"--size takes WxH in pixels, 200x200 to {_MOST_PX}x{_MOST_PX}, such as 1200x800"
+    width, height = (int(v) for v in _numbers(text, "x", 2, allowed))
+    if not (200 <= width <= _MOST_PX and 200 <= height <= _MOST_PX):
+        msg = f"{allowed}; got {text!r}"
+        raise ConfigError(msg)
+    return width, height
 
 
 def _numbers(text: str, separator: str, n: int, allowed: str) -> list[float]:

@@ -82,7 +82,7 @@ def open_viewer(
     except ImportError as error:
         msg = "a viewer needs the extra view: pip install 'segclr[view]'"
         raise ConfigError(msg) from error
-    points, told = read_points(run, choice)
+    points, told = _read(run, choice, at_nm)
     things: dict[str, Served] = {"nodes": ServedPoints(points)}
     direct: dict[str, str] = {}
     for which in _volumes(run):
@@ -113,7 +113,7 @@ def standalone_state(
     Returns:
         The state, its points with their legend, and what to know of it.
     """
-    points, told = read_points(run, choice)
+    points, told = _read(run, choice, at_nm)
     sources: dict[str, str] = {which: volume_url(run, which) for which in _volumes(run)}
     skeletons = skeletons_url(run)
     if skeletons is not None:
@@ -184,6 +184,19 @@ _FAILED_LAYERS = """viewer.layerManager.managedLayers.flatMap(({name, layer}) =>
   layer.displayState?.shaderError?.value, layer.annotationDisplayState?.shaderError?.value,
 ].filter(error => error).map(error => name + ': ' + (error.message ?? error)))"""
 """Sources that cannot be read and shaders that cannot be compiled, of which the console may say nothing."""
+
+
+def _read(run: Run, choice: PointChoice, at_nm: Place | None) -> tuple[NodePoints, list[str]]:
+    """The points; a place far from all of them is told, as one in voxels may be."""
+    points, told = read_points(run, choice)
+    if at_nm is not None:
+        low, high = points.points_nm.min(axis=0), points.points_nm.max(axis=0)
+        if (np.asarray(at_nm) < low).any() or (np.asarray(at_nm) > high).any():
+            box = " to ".join(
+                "(" + ", ".join(f"{v:.0f}" for v in corner.tolist()) + ")" for corner in (low, high)
+            )
+            told.append(f"the place {at_nm} lies beyond all nodes, which are at {box} nm (x, y, z)")
+    return points, told
 
 
 def _volumes(run: Run) -> list[Which]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.node_clusters import read_clusters
 from pipelines.nodes import nodes_left
 from pipelines.run import Run
 from segclr import files
@@ -58,10 +59,13 @@ def read_points(run: Run, choice: PointChoice) -> tuple[NodePoints, list[str]]:
     Raises:
         MissingDataError: the run has no nodes yet, or not what colours shall show; the message says which
             command makes it.
-        ConfigError: there are several tables and none is named, or none of the name.
+        ConfigError: there are several tables and none is named, or none of the name, or no table is needed.
         SegmentNotFoundError: a segment has no nodes.
     """
     colour = choice.colour or _best(run)
+    if choice.table is not None and colour not in _FOLDERS:
+        msg = f"--table is for {', '.join(_FOLDERS)}; nodes are coloured by {colour}"
+        raise ConfigError(msg)
     nodes = _chosen(nodes_left(run), choice.segment_ids)
     if colour == "segment":
         nodes, told = _sample(run, nodes, choice.max_points)
@@ -126,9 +130,10 @@ def _table(run: Run, colour: str, name: str | None) -> tuple[dict[str, NDArray[A
     if name not in found:
         msg = f"{run.url} has no {folder} {name!r}; it has {', '.join(found)}"
         raise ConfigError(msg)
-    columns = read_columns(found[name], ["segment_id", "node_id", colour])
+    wanted = ("segment_id", "node_id", colour)
+    columns = read_clusters(run, name) if colour == "cluster" else read_columns(found[name], wanted)
     order = np.lexsort((columns["node_id"], columns["segment_id"]))
-    return {k: v[order] for k, v in columns.items()}, f"{colour} ({name})"
+    return {k: columns[k][order] for k in wanted}, f"{colour} ({name})"
 
 
 def _chosen(nodes: NodeTable, segment_ids: tuple[int, ...]) -> NodeTable:

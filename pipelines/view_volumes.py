@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.run import Run
 from segclr import files
+from segclr.data import precomputed
 from segclr.data.access import Access
-from segclr.data.precomputed import PrecomputedScale
-from segclr.data.volume import Volume, open_volume, stored_scales
+from segclr.data.volume import Volume, open_volume, stored_voxel_sizes
 from segclr.errors import ConfigError, VolumeError
 from segclr.view.served_volume import ServedVolume
 
@@ -52,11 +52,8 @@ def direct_source(run: Run, which: Which) -> str | None:
     plain = which == "segmentation" or wanted.normalize is None
     if scheme != "precomputed" or not (remote and open_to_all and plain):
         return None
-    scales = stored_scales(url, _access(run, which))
-    known = all(
-        isinstance(s, PrecomputedScale) and s.n_channels == 1 and s.encoding in _READ_BY_CLIENT
-        for s in scales
-    )
+    scales = precomputed.scales(place, _access(run, which))
+    known = all(s.n_channels == 1 and s.encoding in _READ_BY_CLIENT for s in scales)
     return url if known else None
 
 
@@ -79,8 +76,7 @@ def served_volume(run: Run, which: Which) -> ServedVolume:
         **reading,
     )
     scales: list[Volume] = [own]
-    for stored in stored_scales(url, access):
-        size = stored.voxel_size_nm
+    for size in stored_voxel_sizes(url, access=access):
         if np.allclose(size, own.voxel_size_nm):
             continue
         try:

@@ -25,7 +25,6 @@ __all__ = [
     "Volume",
     "check_aligned",
     "open_volume",
-    "stored_scales",
     "stored_voxel_sizes",
 ]
 
@@ -283,7 +282,7 @@ def stored_voxel_sizes(url: str, *, access: Access | None = None) -> tuple[Voxel
         ReadTimeoutError: the store did not answer in time.
         UnreachableError: the store does not answer, after retries.
     """
-    return tuple(scale.voxel_size_nm for scale in stored_scales(url, access or Access()))
+    return tuple(scale.voxel_size_nm for scale in _stored_scales(url, access or Access()))
 
 
 def _checked_size(voxel_size_nm: Any) -> VoxelSize:
@@ -303,11 +302,24 @@ def _checked_size(voxel_size_nm: Any) -> VoxelSize:
     return (x, y, z)
 
 
+def _stored_scales(url: str, access: Access) -> Sequence[StoredScale]:
+    """All scales of a volume, finest first."""
+    scheme, separator, path = url.partition("://")
+    if not separator or scheme not in _FORMATS:
+        msg = f"cannot open {url!r}: the URL must begin with {', '.join(f'{name}://' for name in _FORMATS)}"
+        raise VolumeError(msg)
+    if not path:
+        msg = f"cannot open {url!r}: there is no path behind {scheme}://"
+        raise VolumeError(msg)
+    scales: Sequence[StoredScale] = importlib.import_module(_FORMATS[scheme]).scales(path, access)
+    return scales
+
+
 def _stored_scale(
     url: str, voxel_size_nm: VoxelSize, *, access: Access, downsample: bool
 ) -> tuple[StoredScale, Triple | None]:
     """The scale to read, and the factor (x, y, z) to reduce it by where none fits."""
-    scales = stored_scales(url, access)
+    scales = _stored_scales(url, access)
     sizes = [scale.voxel_size_nm for scale in scales]
     index = _fitting(sizes, voxel_size_nm)
     if index is not None:
@@ -320,27 +332,6 @@ def _stored_scale(
         f"it has {', '.join(_text(size) for size in sizes)} nm; {_advice(sizes, voxel_size_nm, finer)}"
     )
     raise ScaleError(msg)
-
-
-def stored_scales(url: str, access: Access) -> Sequence[StoredScale]:
-    """All scales of a stored volume, finest first, from its metadata alone.
-
-    Raises:
-        MissingDataError: there is no volume at this URL.
-        VolumeError: the scheme is unknown, or the metadata cannot be used.
-        AccessDeniedError: the store refuses.
-        ReadTimeoutError: the store did not answer in time.
-        UnreachableError: the store does not answer, after retries.
-    """
-    scheme, separator, path = url.partition("://")
-    if not separator or scheme not in _FORMATS:
-        msg = f"cannot open {url!r}: the URL must begin with {', '.join(f'{name}://' for name in _FORMATS)}"
-        raise VolumeError(msg)
-    if not path:
-        msg = f"cannot open {url!r}: there is no path behind {scheme}://"
-        raise VolumeError(msg)
-    scales: Sequence[StoredScale] = importlib.import_module(_FORMATS[scheme]).scales(path, access)
-    return scales
 
 
 def _advice(sizes: Sequence[VoxelSize], wanted: VoxelSize, finer: tuple[int, Triple] | None) -> str:

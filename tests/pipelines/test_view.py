@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from pipelines.browser import Browser
 from pipelines.cli import app
 from pipelines.data_server import stop_serving
+from pipelines.embedding_folders import folder_facts
 from pipelines.inspect import saved_run
+from pipelines.node_results import write_node_result
 from pipelines.nodes import nodes_left
 from pipelines.view import open_viewer, screenshot
 from pipelines.view_points import PointChoice, read_points
@@ -46,11 +48,17 @@ def run(finished_run, tmp_path):
     classes = np.array(list(CLASSES))[rows % 3]
     uncertainty = (rows / len(rows)).astype(np.float32)
     mixed = np.random.default_rng(0).permutation(len(rows))  # rows in any order
-    for name, more in (
-        ("predictions/compartment-path-1um", {"class": classes, "uncertainty": uncertainty}),
-        ("clusters/kmeans-12", {"cluster": (rows % 12 - 1).astype(np.int32)}),
-    ):
-        write_columns(run.path(f"{name}.parquet"), {k: v[mixed] for k, v in (columns | more).items()})
+    columns |= {"class": classes, "uncertainty": uncertainty}
+    url = run.path("predictions/compartment-path-1um.parquet")
+    write_columns(url, {k: v[mixed] for k, v in columns.items()})
+    write_node_result(
+        run,
+        "clusters/kmeans-12",
+        {"cluster": (rows % 12 - 1).astype(np.int32)},
+        table=open_embeddings(run.path("embeddings")).read_all().take(rows),
+        facts=folder_facts(run, "embeddings"),
+        told={},
+    )
     return run
 
 
@@ -130,7 +138,20 @@ def test_a_layer_that_does_not_load_is_an_error_that_names_it(run, chromium, ser
 
 def test_a_state_stands_alone_and_says_what_a_browser_cannot_read(run):
     answer = CliRunner().invoke(
-        app, ["view", run.url, "--state", "--color", "cluster", "--max-points", "7", "--segment", str(IDS[1])]
+        app,
+        [
+            "view",
+            run.url,
+            "--state",
+            "--color",
+            "cluster",
+            "--max-points",
+            "7",
+            "--at",
+            "1,2,3",
+            "--segment",
+            str(IDS[1]),
+        ],
     )
     assert answer.exit_code == 0, answer.output
     layers = {layer["type"]: layer for layer in json.loads(answer.stdout)["layers"]}
@@ -145,6 +166,7 @@ def test_a_state_stands_alone_and_says_what_a_browser_cannot_read(run):
         assert annotation["segments"] == [["9223372036854775813"]]
         assert tuple(np.float32(annotation["point"]).round(1).tolist()) in own
     assert "a random sample" in answer.stderr
+    assert "(1.0, 2.0, 3.0) lies beyond all nodes" in answer.stderr
     assert f"a browser cannot read {run.volume.em} (em)" in answer.stderr
 
 
@@ -197,6 +219,8 @@ def test_what_a_run_does_not_have_is_told_with_the_command_that_makes_it(run, tm
         read_points(run, PointChoice(colour="cluster"))
     with pytest.raises(ConfigError, match="no predictions 'other'; it has compartment-path-1um"):
         read_points(run, PointChoice(colour="class", table="other"))
+    with pytest.raises(ConfigError, match="--table is for class, uncertainty, cluster"):
+        read_points(run, PointChoice(colour="pca", table="compartment-path-1um"))
     with pytest.raises(SegmentNotFoundError, match="no nodes of segment 18446744073709551615"):
         read_points(run, PointChoice(segment_ids=(2**64 - 1,)))
     shutil.copy(run.path("predictions/compartment-path-1um.parquet"), run.path("predictions/more.parquet"))
@@ -217,7 +241,14 @@ def test_what_a_run_does_not_have_is_told_with_the_command_that_makes_it(run, tm
 
 @pytest.mark.parametrize(
     "options",
-    [["--at", "1,2"], ["--at", "1,2,inf"], ["--size", "big"], ["--segment", "0"], ["--segment", "-3"]],
+    [
+        ["--at", "1,2"],
+        ["--at", "1,2,inf"],
+        ["--size", "big"],
+        ["--size", "10x900"],
+        ["--segment", "0"],
+        ["--segment", "-3"],
+    ],
 )
 def test_wrong_options_are_told_before_anything_is_read(options):
     answer = CliRunner().invoke(app, ["view", "/no/run", *options])
