@@ -46,7 +46,7 @@ from pipelines.cubes import rows_of_nodes
 from pipelines.nodes import read_nodes
 from pipelines.packaged import packaged_config
 from pipelines.plan import plan_run
-from pipelines.report_scores import score_table
+from pipelines.report_scores import retrieval_section
 from pipelines.report_training import read_curve, training_curve
 from pipelines.training_data import training_data
 from pipelines.workflow import run_all, run_one
@@ -65,6 +65,7 @@ from segclr.view import figure_cubes, figure_training, read_training
 # %%
 example = ["run=../runs/tissue", "tissue.n_blocks=1"]
 made = run_one(load_config(packaged_config("notebooks"), example), "tissue")
+
 # %% [markdown]
 # ## What is stored
 
@@ -96,8 +97,8 @@ print(f"a cube shows {' x '.join(f'{edge:.1f}' for edge in suggestion.cube_um)} 
 
 # %% [markdown]
 # The configuration of the run: what was suggested, a small network, a short training. It is a file, so
-# `segclr run` can do the same in a terminal. Every other key, with its unit and default, stands in
-# `segclr/config/`.
+# `segclr run` can do the same in a terminal (in this folder: the paths are relative). Every other key, with
+# its unit and default, stands in `segclr/config/`.
 
 # %%
 cube_nm = suggestion.cube_vx * max(suggestion.voxel_size_nm)
@@ -111,10 +112,11 @@ volume:
   segmentation: {SEGMENTATION}
   voxel_size_nm: {list(suggestion.voxel_size_nm)}
   downsample: {suggestion.downsample}
-skeletons: {{block_vx: [256, 256, 256]}}      # blocks of work: small, so that two workers have something to do
-nodes: {{spacing_nm: {suggestion.spacing_nm}, block_vx: [256, 256, 256]}}
+skeletons:                  # smaller segments are dust; small blocks of work, so that two workers have something to do
+  {{min_segment_vx: {suggestion.min_segment_vx}, block_vx: [128, 128, 128]}}
+nodes: {{spacing_nm: {suggestion.spacing_nm}, block_vx: [128, 128, 128]}}
 pairs: {{max_distance_nm: {suggestion.max_distance_nm}, n_pairs: 6000}}
-cubes: {{size_vx: {suggestion.cube_vx}, margin_vx: 1, block_vx: [256, 256, 256]}}
+cubes: {{size_vx: {suggestion.cube_vx}, margin_vx: 1, block_vx: [128, 128, 128]}}
 encoder:                    # small: learns in minutes; without this section ResNet-18, as published
   {{depth: 10, stages: 3, width: 0.25, stem: medium, input: centred, heads: light}}
 train:
@@ -238,8 +240,9 @@ for stage in ("cubes", "train"):
 # untrained network: read every number against it (`docs/monitoring.md` goes through all of them).
 
 # %%
-print(read_training(training_curve(run)))
-figure_training(training_curve(run))
+curve = training_curve(run)
+print(read_training(curve))
+figure_training(curve)
 
 # %% [markdown]
 # - **a** the loss falls; alone it says little, for it depends on the batch.
@@ -275,7 +278,6 @@ train_encoder(
     train=lost,
     folder=RUN + "-collapse",
     seed=0,
-    on_warning=print,
 )
 curve = read_curve(RUN + "-collapse/history.csv", embedding_dim=config.encoder.embedding_dim)
 print(read_training(curve))
@@ -300,15 +302,20 @@ figure_training(curve)
 
 # %%
 run = run_all(config)
-header, rows = score_table(run)
-pd.DataFrame(rows, columns=header)
+retrieval = retrieval_section(run).figures[0]
+print(retrieval.caption)
+retrieval.figure
 
 # %% [markdown]
 # Three numbers belong together: **trained, untrained, chance**. If trained is not clearly above untrained
 # (the intervals are 95 %, over cells), nothing was learned that random weights do not give: train longer,
-# then look at cube size and voxel size. After 150 steps of a small network expect little; on made tissue,
+# then look at cube size and voxel size. After 200 steps of a small network expect little; on made tissue,
 # cells have little of their own besides their class (`docs/monitoring.md`).
 #
-# To go on: set `steps` in the file that was written and take another run folder, `segclr run my.yaml --set
-# train.steps=2000 --set run=…`. `segclr report` has all figures on one page, in the run's folder as
-# `report/index.html`.
+# To go on, with the file that was written, in this folder:
+#
+# ```
+# segclr run ../runs/mine.yaml --set train.steps=2000 --set run=../runs/longer
+# ```
+#
+# `report/index.html` in a run's folder has all figures on one page.

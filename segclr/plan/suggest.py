@@ -1,4 +1,4 @@
-"""What to begin with on a volume that nobody has run: voxel size, cube, node spacing, pair distance."""
+"""What to begin with on a volume that nobody has run: voxel size, cube, dust, node spacing, pair distance."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ _LARGEST_SHARE = 2 / 3
 """Of the volume's edges that a cube may take; in a block of 2.5 um, 1.64 um were best (docs/fib25.md)."""
 
 _FEWEST_VX = 9
+_DUST_UM3 = 0.04
+"""1000 voxels of 32 x 32 x 40 nm, the default of ``skeletons.min_segment_vx``."""
+
+_DUST_SHARE = 2 / 25
+"""Of the shortest edge: 200 nm in a block of 2.5 um (docs/fib25.md)."""
+
 _LONGEST_PAIR_NM = 150_000.0
 _WIDEST_SPACING_NM = 1500.0
 
@@ -34,6 +40,7 @@ class Suggestion:
         voxel_size_nm: (x, y, z).
         downsample: whether that size is not stored, so that a finer scale is reduced on the fly.
         cube_vx: edge of a cube, odd, so that one voxel is its centre.
+        min_segment_vx: voxels of a segment below which it is dust.
         spacing_nm: of nodes, along the skeleton.
         max_distance_nm: of a pair, along the skeleton.
     """
@@ -41,6 +48,7 @@ class Suggestion:
     voxel_size_nm: VoxelSize
     downsample: bool
     cube_vx: int
+    min_segment_vx: int
     spacing_nm: float
     max_distance_nm: float
 
@@ -58,6 +66,7 @@ def suggest(
 
         cube      as the paper's, 4.1 um, but at most two thirds of an edge of the volume
         voxel     cube / most_vx, within 32 to 64 nm, as whole multiples of the finest stored one
+        dust      0.04 um^3, but at most a cube of 2/25 of the shortest edge: small volumes hold small pieces
         spacing   1500 nm, but at most a tenth of the shortest edge
         pairs     150 um, but at most 0.6 of the shortest edge: short volumes cut their cells into pieces
 
@@ -86,6 +95,7 @@ def suggest(
     voxel_nm = (float(x), float(y), float(z))
     fitting = [_LARGEST_SHARE * 1000 * edge / s for edge, s in zip(size_um, voxel_nm, strict=True)]
     edge_vx = math.floor(min(most_vx, _PUBLISHED_VX * _PUBLISHED_NM / min(voxel_nm), *fitting))
+    dust_um3 = min(_DUST_UM3, (_DUST_SHARE * min(size_um)) ** 3)
     if edge_vx < _FEWEST_VX:
         msg = (
             f"a cube would have {edge_vx} voxels of {voxel_nm} nm, too few to see anything ({_FEWEST_VX} are "
@@ -99,6 +109,7 @@ def suggest(
             for size in stored_nm
         ),
         cube_vx=edge_vx - (edge_vx + 1) % 2,
+        min_segment_vx=max(1, round(dust_um3 * 1e9 / math.prod(voxel_nm))),
         spacing_nm=min(_WIDEST_SPACING_NM, _round_down(shortest_nm / 10)),
         max_distance_nm=min(_LONGEST_PAIR_NM, _round_down(0.6 * shortest_nm)),
     )

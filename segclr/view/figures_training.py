@@ -174,7 +174,8 @@ def _dimensions(axes: Axes, curve: TrainingCurve) -> None:
     ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if n <= curve.embedding_dim]
     axes.set_yticks(ticks, labels=[str(n) for n in ticks])
     axes.minorticks_off()
-    axes.legend(fontsize=7, frameon=False, loc="best")
+    above_one = (0, 0.12, 1, 0.88)  # of the panel: the line at 1 lies below
+    axes.legend(fontsize=7, frameon=False, loc="best", bbox_to_anchor=above_one)
 
 
 def _geometry(axes: Axes, curve: TrainingCurve) -> None:

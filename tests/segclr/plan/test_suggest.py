@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +16,13 @@ def test_a_large_volume_gets_the_papers_cubes():
     found = suggest(CORTEX, (1000.0, 800.0, 500.0))
     assert (found.voxel_size_nm, found.cube_vx, found.downsample) == ((32, 32, 40), 129, False)
     assert (found.spacing_nm, found.max_distance_nm) == (1500, 150_000)
+    assert found.min_segment_vx == round(0.04e9 / (32 * 32 * 40)) == 977
 
 
 def test_a_small_block_gets_what_was_found_best_on_it():
     found = suggest([(10, 10, 10)], (2.5, 2.5, 2.5), most_vx=41)
     assert (found.voxel_size_nm, found.cube_vx, found.downsample) == ((40, 40, 40), 41, True)
-    assert found.max_distance_nm == 1500
+    assert (found.max_distance_nm, found.min_segment_vx) == (1500, 125)
 
 
 @given(VOXELS, SIZES, st.integers(15, 129))
@@ -31,6 +34,8 @@ def test_a_cube_is_odd_affordable_and_leaves_a_third_of_every_edge(voxel_nm, siz
     factors = [got / stored for got, stored in zip(found.voxel_size_nm, voxel_nm, strict=True)]
     assert all(f == pytest.approx(round(f)) for f in factors)
     assert found.downsample == (max(factors) > 1.5)
+    dust_nm3 = found.min_segment_vx * math.prod(found.voxel_size_nm)
+    assert found.min_segment_vx == 1 or dust_nm3 <= 0.04e9 + math.prod(found.voxel_size_nm) / 2
     assert found.spacing_nm < found.max_distance_nm <= 600 * min(size_um)
 
 
