@@ -6,6 +6,7 @@ drive it, and no driver program is needed. Protocol: chromedevtools.github.io/de
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -59,7 +60,7 @@ class Browser:
         self.errors: list[str] = []
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
-        self._loaded = threading.Event()
+        self._loaded, self._writing = threading.Event(), threading.Lock()
         self._profile = tempfile.TemporaryDirectory(prefix="segclr-browser-", ignore_cleanup_errors=True)
         try:
             self._process = self._start(f"--window-size={width_px},{height_px}")
@@ -105,7 +106,8 @@ class Browser:
 
     def close(self) -> None:
         """End the browser and delete its profile."""
-        self._to.close()  # at the end of its pipe Chromium ends
+        with contextlib.suppress(OSError):  # it may have ended before
+            self._to.close()  # at the end of its pipe Chromium ends
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -173,9 +175,10 @@ class Browser:
             message["sessionId"] = session
         future = self._waiting[number] = Future()
         try:
-            self._to.write(json.dumps(message).encode() + b"\0")
-            self._to.flush()
-        except OSError as error:
+            with self._writing:  # the reader, too, sends
+                self._to.write(json.dumps(message).encode() + b"\0")
+                self._to.flush()
+        except (OSError, ValueError) as error:  # broken, or closed by us
             msg = f"the browser has ended: {error}"
             raise UnreachableError(msg) from error
         return future
@@ -188,14 +191,18 @@ class Browser:
 
     def _read(self) -> None:
         """Take what comes, until the browser ends."""
+        with contextlib.suppress(UnreachableError):  # it ends while it is answered
+            self._take_all()
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(UnreachableError("the browser has ended"))
+
+    def _take_all(self) -> None:
         left = b""
         while read := self._from.read1():
             *messages, left = (left + read).split(b"\0")
             for message in messages:
                 self._take(json.loads(message))
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(UnreachableError("the browser has ended"))
 
     def _take(self, message: dict[str, Any]) -> None:
         if "id" in message:

@@ -240,11 +240,11 @@ def _selected(points: NodePoints, choice: PointChoice, at_nm: Place | None) -> N
     """Segments to select: those named, else the ones nearest to the place, else those with most nodes."""
     if choice.segment_ids:
         return np.array(choice.segment_ids, dtype=np.uint64)
-    ids, first, counts = np.unique(points.segment_ids, return_inverse=True, return_counts=True)
+    ids, segment, counts = np.unique(points.segment_ids, return_inverse=True, return_counts=True)
     if at_nm is None:
         return ids[np.argsort(-counts, kind="stable")][:N_SELECTED]
     nearest = np.full(len(ids), np.inf)
-    np.minimum.at(nearest, first.reshape(-1), np.linalg.norm(points.points_nm - np.array(at_nm), axis=1))
+    np.minimum.at(nearest, segment.reshape(-1), np.linalg.norm(points.points_nm - np.array(at_nm), axis=1))
     return ids[np.argsort(nearest, kind="stable")][:N_SELECTED]
 
 
