@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -88,7 +89,10 @@ def _start(bind: str, port: int) -> Any:
     import neuroglancer.server
 
     neuroglancer.server.set_server_bind_address(bind, port)
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     try:
+        # Tried first, since tornado leaves a socket open that it cannot bind.
+        socket.create_server((bind, port), family=family).close()
         neuroglancer.server.start()
     except (OSError, OverflowError) as error:
         msg = f"cannot listen on {bind}, port {port}: {error}"

@@ -1,3 +1,4 @@
+import gc
 import socket
 from dataclasses import dataclass
 from urllib.error import HTTPError
@@ -72,6 +73,11 @@ def test_it_listens_on_loopback_alone(url):
             assert (client.connect_ex((address, port)) == 0) is reached
 
 
+def test_an_address_of_another_machine_is_told():
+    with pytest.raises(ConfigError, match=r"cannot listen on 192.0.2.1, port 0"):
+        serve({}, bind="192.0.2.1", port=0)
+
+
 def test_a_port_that_is_taken_is_told():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -79,3 +85,4 @@ def test_a_port_that_is_taken_is_told():
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1, port {port}"):
             serve({}, bind="127.0.0.1", port=port)
+    gc.collect()  # a socket left open would be an error here
