@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from segclr.errors import ConfigError, DataError
 
 __all__ = ["Filters", "check_ids", "check_places"]
+
+_FURTHEST_NM = 1e18  # a million kilometres; its square is still a number
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,8 +75,8 @@ def check_places(
         ConfigError: the distance is out of range, or one of the two stands without the other.
         DataError: places are not finite, or of another number.
     """
-    if not (math.isfinite(min_distance_nm) and min_distance_nm >= 0):
-        msg = f"min_distance_nm must be finite and 0 or more, got {min_distance_nm}"
+    if not 0 <= min_distance_nm <= _FURTHEST_NM:
+        msg = f"min_distance_nm must be from 0 to {_FURTHEST_NM:g}, got {min_distance_nm}"
         raise ConfigError(msg)
     if (away_from_nm is None) != (min_distance_nm == 0):
         msg = "away_from_nm and a min_distance_nm above 0 go together"

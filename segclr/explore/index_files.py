@@ -35,7 +35,8 @@ def read_index(url: str) -> tuple[EmbeddingTable, dict[str, Any]]:
         CorruptDataError: the files are damaged or of another kind.
     """
     told = files.read_json(files.join(url, "index.json"))
-    if not isinstance(told, dict) or (told.get("kind"), told.get("format")) != (_KIND, _FORMAT):
+    named = isinstance(told, dict) and isinstance(told.get("facts"), dict)
+    if not named or (told.get("kind"), told.get("format")) != (_KIND, _FORMAT):
         msg = f"{url} is no search index of format {_FORMAT}"
         raise CorruptDataError(msg)
     nodes = files.join(url, "nodes.parquet")

@@ -19,6 +19,9 @@ from segclr.store.embeddings import EmbeddingTable
 
 __all__ = ["SearchIndex"]
 
+_FACTS = ("metric", "encoder_digest", "encoder_name")
+_MOST_HITS = 10**8  # 4.4 GB of answer
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchIndex:
@@ -188,6 +191,9 @@ class SearchIndex:
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             msg = f"k must be a whole number of 1 or more, got {k!r}"
             raise ConfigError(msg)
+        if k * max(1, len(queries)) > _MOST_HITS:
+            msg = f"{k} hits for each of {len(queries)} queries are too many: ask for fewer"
+            raise ConfigError(msg)
         finite = (np.abs(queries) <= np.finfo(np.float32).max).all(axis=1)
         if not finite.all():
             msg = f"{np.sum(~finite)} of {len(queries)} vectors are not finite, such as {finite.argmin()}"
@@ -219,8 +225,13 @@ class SearchIndex:
         """Row of a node.
 
         Raises:
+            DataError: an id is no whole number: a float has lost digits above 2**53.
             SegmentNotFoundError: it is not in the index.
         """
+        for name, value in (("segment_id", segment_id), ("node_id", node_id)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                msg = f"{name} must be a whole number, got {value!r} of type {type(value).__name__}"
+                raise DataError(msg)
         rows = np.flatnonzero((self.table.segment_ids == segment_id) & (self.table.node_ids == node_id))
         if not len(rows):
             msg = f"the index has no node {node_id} of segment {segment_id}"
@@ -244,8 +255,7 @@ class SearchIndex:
 
     def save(self, url: str) -> None:
         """Write the index into a folder: ``nodes.parquet`` and ``index.json``."""
-        facts = ("metric", "encoder_digest", "encoder_name")
-        write_index(url, self.table, {name: getattr(self, name) for name in facts})
+        write_index(url, self.table, {name: getattr(self, name) for name in _FACTS})
 
     @staticmethod
     def load(url: str, *, encoder_digest: str | None = None) -> SearchIndex:
@@ -261,6 +271,9 @@ class SearchIndex:
             EncoderError: it holds embeddings of another encoder.
         """
         table, facts = read_index(url)
+        if set(facts) != set(_FACTS):
+            msg = f"{url} cannot be read: index.json must tell {', '.join(_FACTS)}, it tells {sorted(facts)}"
+            raise CorruptDataError(msg)
         try:
             index = SearchIndex.build(table, **facts)
         except (TypeError, ConfigError, DataError) as error:
@@ -271,8 +284,9 @@ class SearchIndex:
 
     def _check_encoder(self, encoder_digest: str | None) -> None:
         if None not in (encoder_digest, self.encoder_digest) and encoder_digest != self.encoder_digest:
+            name = f"{self.encoder_name} " if self.encoder_name else ""
             msg = (
-                f"the index holds embeddings of encoder {self.encoder_name} {self.encoder_digest}, the query "
+                f"the index holds embeddings of encoder {name}{self.encoder_digest}, the query "
                 f"is of {encoder_digest}: embeddings of two encoders cannot be compared"
             )
             raise EncoderError(msg)

@@ -208,6 +208,10 @@ def test_a_damaged_index_is_refused(tmp_path):
     (folder / "index.json").write_text(json.dumps(told | {"facts": told["facts"] | {"metric": "manhattan"}}))
     with pytest.raises(CorruptDataError, match="manhattan"):
         SearchIndex.load(str(folder))
+    for facts in (None, {}, {"metric": "cosine"}):
+        (folder / "index.json").write_text(json.dumps(told | {"facts": facts}))
+        with pytest.raises(CorruptDataError):
+            SearchIndex.load(str(folder))
     (folder / "index.json").write_text(json.dumps(told | {"format": 9}))
     with pytest.raises(CorruptDataError, match="format 1"):
         SearchIndex.load(str(folder))
@@ -216,6 +220,21 @@ def test_a_damaged_index_is_refused(tmp_path):
     nodes.write_bytes(nodes.read_bytes()[:-1] + b"x")
     with pytest.raises(CorruptDataError, match="checksum"):
         SearchIndex.load(str(folder))
+
+
+@pytest.mark.parametrize("ids", [(float(2**53 + 1), 0), (7, 0.0), ("7", 0), (True, 0)])
+def test_a_node_is_not_looked_for_by_an_id_that_may_have_lost_digits(ids):
+    with pytest.raises(DataError, match="must be a whole number"):
+        SearchIndex.build(table_of(10)).row_of(*ids)
+
+
+@pytest.mark.parametrize(
+    ("k", "distance_nm", "words"),
+    [(10**13, 1.0, "ask for fewer"), (10**30, 1.0, "ask for fewer"), (1, 1e200, "from 0 to 1e.18")],
+)
+def test_what_no_memory_or_number_can_hold_is_refused(k, distance_nm, words):
+    with pytest.raises(ConfigError, match=words):
+        SearchIndex.build(table_of(10)).query_rows([0], k, min_distance_nm=distance_nm)
 
 
 def test_nodes_are_found_by_id_and_by_place():
@@ -265,7 +284,7 @@ def test_what_cannot_be_indexed_is_refused():
         ({"min_distance_nm": 5.0}, ConfigError, "go together"),
         ({"away_from_nm": np.zeros((1, 3))}, ConfigError, "go together"),
         ({"away_from_nm": np.zeros((2, 3)), "min_distance_nm": 5.0}, DataError, r"\[1, 3\]"),
-        ({"away_from_nm": np.zeros((1, 3)), "min_distance_nm": -1.0}, ConfigError, "0 or more"),
+        ({"away_from_nm": np.zeros((1, 3)), "min_distance_nm": -1.0}, ConfigError, "from 0 to"),
     ],
 )
 def test_a_query_that_cannot_be_answered_is_refused(arguments, error, words):
