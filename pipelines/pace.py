@@ -12,6 +12,8 @@ __all__ = ["pace"]
 
 _LATELY = 50
 """Records that the rate is taken over."""
+_LEAST = 5
+"""Fewer tell nothing: those of workers that began together are written together."""
 
 
 def pace(run_url: str, stage: str) -> dict[str, float | None]:
@@ -22,7 +24,7 @@ def pace(run_url: str, stage: str) -> dict[str, float | None]:
         return unknown
     written = sorted((p.stat().st_mtime, p.stem) for p in files.local_path(folder).glob("*.json"))[-_LATELY:]
     seconds = written[-1][0] - written[0][0] if written else 0.0
-    if seconds <= 0:
+    if seconds <= 0 or len(written) < _LEAST:
         return unknown
     records = [read_record(run_url, stage, part) for _, part in written[1:]]
     rows = sum(record.rows for record in records if record is not None)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.embedding_folders import folder_facts, read_folder_of
 from pipelines.node_results import read_node_result, result_name, write_node_result
 from pipelines.run import Run
+from segclr.errors import ConfigError
 from segclr.explore import project, project_umap
 from segclr.explore.directions import comparable
 from segclr.explore.measures import SearchMetric
@@ -81,6 +82,10 @@ def project_nodes(
     name = result_name(name, settings.name, facts)
     seed = run.config.seed if seed is None else seed
     table = read_folder_of(run, folder)
+    dim = table.embeddings.shape[1]
+    if settings.method == "pca" and settings.n_components > dim:
+        msg = f"embeddings of {dim} numbers have {dim} principal components, not {settings.n_components}"
+        raise ConfigError(msg)
     told: dict[str, Any] = {"method": settings.method, "settings": settings.used, "seed": seed}
     if settings.method == "pca":
         values = comparable(table.embeddings, settings.metric)

@@ -33,6 +33,7 @@ __all__ = ["ColourBy", "PointChoice", "read_points"]
 ColourBy = Literal["class", "uncertainty", "cluster", "pca", "segment"]
 
 _N_COMPONENTS = 3
+_FITTED = 200_000  # nodes, evenly from all shards, that principal components are fitted to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class PointChoice:
     Attributes:
         colour: what colours show; None: class where something was predicted, else principal components
             where nodes are embedded, else segments.
-        table: name of the predictions or clusters, where the run has several.
+        table: name of the predictions or clusters; None: the first, and the others are told.
         segment_ids: nodes of these segments alone; none: of all.
         max_points: beyond so many, a random sample is taken.
     """
@@ -59,7 +60,7 @@ def read_points(run: Run, choice: PointChoice) -> tuple[NodePoints, list[str]]:
     Raises:
         MissingDataError: the run has no nodes yet, or not what colours shall show; the message says which
             command makes it.
-        ConfigError: there are several tables and none is named, or none of the name, or no table is needed.
+        ConfigError: there is no table of the name, or none is needed.
         SegmentNotFoundError: a segment has no nodes.
     """
     colour = choice.colour or _best(run)
@@ -73,11 +74,12 @@ def read_points(run: Run, choice: PointChoice) -> tuple[NodePoints, list[str]]:
     if colour == "pca":
         nodes, told = _sample(run, nodes, choice.max_points)
         return _with_components(run, nodes, told)
-    columns, title = _table(run, colour, choice.table)
+    columns, title, others = _table(run, colour, choice.table)
     nodes, rows, missing = _joined(nodes, columns, title)
     kept, told = _sample(run, nodes, choice.max_points)
     rows = rows[find_keys(_keys(nodes), _keys(kept))]
-    return _points(kept, _COLOURINGS[colour]({k: v[rows] for k, v in columns.items()}, title)), missing + told
+    colouring = _COLOURINGS[colour]({k: v[rows] for k, v in columns.items()}, title)
+    return _points(kept, colouring), others + missing + told
 
 
 def _best(run: Run) -> ColourBy:
@@ -112,8 +114,8 @@ _MAKERS = {
 }
 
 
-def _table(run: Run, colour: str, name: str | None) -> tuple[dict[str, NDArray[Any]], str]:
-    """Columns of the table to colour by, sorted by key, and what it is called."""
+def _table(run: Run, colour: str, name: str | None) -> tuple[dict[str, NDArray[Any]], str, list[str]]:
+    """Columns of the table to colour by, sorted by key, what it is called, and what else there was."""
     folder = _FOLDERS[colour]
     found = {
         u.rsplit("/", 1)[1].removesuffix(".parquet"): u for u in files.glob(run.path(folder), "*.parquet")
@@ -123,9 +125,7 @@ def _table(run: Run, colour: str, name: str | None) -> tuple[dict[str, NDArray[A
             f"{run.url} has no {folder} yet, so nodes cannot be coloured by {colour}: {_MAKERS[folder]} first"
         )
         raise MissingDataError(msg)
-    if name is None and len(found) > 1:
-        msg = f"{run.url} has several {folder}: choose one with --table, {', '.join(found)}"
-        raise ConfigError(msg)
+    others = [other for other in list(found)[1:] if name is None]
     name = name or next(iter(found))
     if name not in found:
         msg = f"{run.url} has no {folder} {name!r}; it has {', '.join(found)}"
@@ -133,7 +133,8 @@ def _table(run: Run, colour: str, name: str | None) -> tuple[dict[str, NDArray[A
     wanted = ("segment_id", "node_id", colour)
     columns = read_clusters(run, name) if colour == "cluster" else read_columns(found[name], wanted)
     order = np.lexsort((columns["node_id"], columns["segment_id"]))
-    return {k: columns[k][order] for k in wanted}, f"{colour} ({name})"
+    told = [f"coloured by {folder} {name}; --table shows another: {', '.join(others)}"] if others else []
+    return {k: columns[k][order] for k in wanted}, f"{colour} ({name})", told
 
 
 def _chosen(nodes: NodeTable, segment_ids: tuple[int, ...]) -> NodeTable:
@@ -177,20 +178,22 @@ def _with_components(run: Run, nodes: NodeTable, told: list[str]) -> tuple[NodeP
     except MissingDataError as error:
         msg = f"{run.url} has no embeddings yet, so there are no principal components: `segclr embed` first"
         raise MissingDataError(msg) from error
-    wanted = _keys(nodes)
-    rows, vectors = [], []
+    wanted, random = _keys(nodes), np.random.default_rng([run.config.seed, 0x9CA])
+    rows, vectors, sample = [], [], []
     for url in store.shards:  # one at a time, so that all of a large run are never in memory
         columns = read_columns(url, ["segment_id", "node_id", "embedding"])
         at = find_keys(keys_of(columns), wanted)
         rows.append(np.flatnonzero(at >= 0))
         vectors.append(columns["embedding"][at[at >= 0]])
+        some = random.permutation(len(columns["embedding"]))[: _FITTED // len(store.shards)]
+        sample.append(columns["embedding"][np.sort(some)])
     row = np.concatenate(rows)
     order = np.argsort(row)
-    embeddings = np.concatenate(vectors)[order]
-    projection = project(embeddings, n_components=_N_COMPONENTS, seed=run.config.seed)
-    colouring = colour_by_components(
-        projection.coordinates, shares=projection.explained_variance_ratio.tolist()
-    )
+    # Axes of all nodes, not of those shown: a node has one colour, whatever is shown beside it.
+    projection = project(np.concatenate(sample), n_components=_N_COMPONENTS, seed=run.config.seed)
+    spread = projection.coordinates.std(axis=0)
+    shown = projection.apply(np.concatenate(vectors)[order]) / np.where(spread > 0, spread, 1)
+    colouring = colour_by_components(shown, shares=projection.explained_variance_ratio.tolist())
     if len(row) < len(nodes):
         told = [*told, f"{len(nodes) - len(row):,} of {len(nodes):,} nodes have no embedding"]
     return _points(nodes.take(row[order]), colouring), told

@@ -5,6 +5,7 @@ Debian's slurm-wlm and munge are not installed or the tests do not run as root, 
 where there is no Chromium.
 """
 
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,10 @@ from pipelines.browser import find_browser
 # No test holds a timing: machines are shared.
 hypothesis.settings.register_profile("segclr", deadline=None)
 hypothesis.settings.load_profile("segclr")
+
+# A suite that is started in the background ignores Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

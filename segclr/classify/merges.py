@@ -174,7 +174,8 @@ def js_divergence(p: NDArray[np.floating], q: NDArray[np.floating]) -> NDArray[n
 
 
 def _relative_entropy(p: NDArray[np.float64], middle: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+    there = (p > 0) & (middle > 0)  # half of the smallest number there is rounds to 0
+    ratio = np.divide(p, middle, out=np.ones_like(p), where=there)
     terms: NDArray[np.float64] = (p * np.log2(ratio)).sum(axis=1)
     return terms
 

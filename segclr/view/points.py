@@ -204,10 +204,10 @@ def colour_by_number(values: NDArray[np.floating], *, name: str, title: str) -> 
 
 
 def colour_by_components(coordinates: NDArray[np.floating], *, shares: Sequence[float]) -> Colouring:
-    """The first principal component, in standard deviations; the others are chosen in the layer's controls.
+    """The first principal component; the others are chosen in the layer's controls.
 
     Args:
-        coordinates: [n, k].
+        coordinates: [n, k], in standard deviations of all nodes, of which these may be a few.
         shares: k, of the variance, 0 to 1.
 
     Raises:
@@ -217,10 +217,8 @@ def colour_by_components(coordinates: NDArray[np.floating], *, shares: Sequence[
     if not np.isfinite(values).all():
         msg = f"{(~np.isfinite(values)).any(axis=1).sum()} of {len(values)} points have no finite component"
         raise DataError(msg)
-    spread = values.std(axis=0)
-    scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
     properties = tuple(
-        PointProperty(f"pc{i + 1}", np.ascontiguousarray(scaled[:, i], dtype=np.float32))
+        PointProperty(f"pc{i + 1}", np.ascontiguousarray(values[:, i], dtype=np.float32))
         for i in range(values.shape[1])
     )
     told = ", ".join(f"pc{i + 1} {share:.0%}" for i, share in enumerate(shares))

@@ -141,6 +141,11 @@ def test_a_projection_lies_beside_the_embeddings_a_row_a_node(run, table):
     assert told["explained_variance_ratio"] == pytest.approx(same.explained_variance_ratio)
 
 
+def test_there_are_no_more_principal_components_than_numbers(run):
+    with pytest.raises(ConfigError, match="embeddings of 64 numbers have 64 principal components, not 65"):
+        project_nodes(run, ProjectionSettings(n_components=65))
+
+
 def test_a_result_of_other_embeddings_or_a_damaged_one_is_not_read(run):
     project_nodes(run, ProjectionSettings(), name="mine")
     with pytest.raises(MissingDataError, match=r"no projections yours \(there are: mine\)"):

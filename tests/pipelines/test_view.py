@@ -213,6 +213,18 @@ def test_a_sample_is_told_and_is_the_same_again(run):
     assert told[-1].startswith(f"11 of {len(whole):,} nodes are shown")
 
 
+def test_a_node_has_the_same_components_whatever_is_shown_beside_it(run):
+    everything = read_points(run, PointChoice(colour="pca"))[0]
+    one = int(everything.segment_ids[-1])
+    alone = read_points(run, PointChoice(colour="pca", segment_ids=(one,)))[0]
+    mine = everything.segment_ids == one
+    assert len(alone) == mine.sum() < len(everything)
+    for few, all_ in zip(alone.properties, everything.properties, strict=True):
+        np.testing.assert_allclose(few.values, all_.values[mine], rtol=1e-5)
+    spreads = [p.values.std() for p in everything.properties[:3]]
+    assert spreads == pytest.approx([1] * len(spreads), abs=1e-4)  # of all nodes, in standard deviations
+
+
 def test_what_a_run_does_not_have_is_told_with_the_command_that_makes_it(run, tmp_path):
     shutil.rmtree(run.path("clusters"))
     with pytest.raises(MissingDataError, match=r"no clusters yet.*segclr cluster"):
@@ -224,8 +236,7 @@ def test_what_a_run_does_not_have_is_told_with_the_command_that_makes_it(run, tm
     with pytest.raises(SegmentNotFoundError, match="no nodes of segment 18446744073709551615"):
         read_points(run, PointChoice(segment_ids=(2**64 - 1,)))
     shutil.copy(run.path("predictions/compartment-path-1um.parquet"), run.path("predictions/more.parquet"))
-    with pytest.raises(ConfigError, match=r"several predictions: choose one with --table, .*, more"):
-        read_points(run, PointChoice())
+    assert read_points(run, PointChoice())[1][0].endswith("--table shows another: more")
     shutil.rmtree(run.path("predictions"))
     assert read_points(run, PointChoice())[0].colouring.title == "principal component"
     with pytest.raises(MissingDataError, match=r"no predictions yet.*segclr classify fit"):
