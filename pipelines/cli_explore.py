@@ -217,14 +217,17 @@ def _told(url: str) -> dict[str, Any]:
     return dict(files.read_json(url.removesuffix(".parquet") + ".json"))
 
 
+_FURTHEST_NM = 1e15
+
+
 def _place(text: str) -> tuple[float, float, float]:
     from segclr.errors import ConfigError
 
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
-        x = y = z = math.nan
-    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+        x = y = z = math.inf
+    if not all(abs(v) < _FURTHEST_NM for v in (x, y, z)):
         msg = f"--at takes three numbers in nm with commas between, such as 4000,4000,2000; got {text!r}"
         raise ConfigError(msg)
     return x, y, z
@@ -233,7 +236,7 @@ def _place(text: str) -> tuple[float, float, float]:
 def _segment_id(option: str, text: str) -> int:
     from segclr.errors import ConfigError
 
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**64):
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and 0 < int(text) < 2**64):
         msg = f"{option} takes whole numbers from 1 to 2**64 - 1, got {text!r}"
         raise ConfigError(msg)
     return int(text)

@@ -95,9 +95,17 @@ def search_run(run: Run, request: SearchRequest) -> dict[str, Any]:
         "embeddings": request.folder,
         "k": request.k,
         "n_found": int(hits.n_found[0]),
+        "only_segments_without_nodes": _without_nodes(index, request),
         "query": query,
         "hits": _plain(hits),
     }
+
+
+def _without_nodes(index: SearchIndex, request: SearchRequest) -> list[str]:
+    """Ids that hits should lie on, and cannot."""
+    if request.only_segments is None:
+        return []
+    return [str(i) for i in np.setdiff1d(request.only_segments, index.table.segment_ids).tolist()]
 
 
 def _like_node(index: SearchIndex, request: SearchRequest) -> tuple[dict[str, Any], Neighbours]:
@@ -171,6 +179,10 @@ def hit_lines(found: dict[str, Any]) -> list[str]:
     lines = ["  ".join(v.rjust(w) for v, w in zip(row, widths, strict=True)) for row in rows]
     missing = found["k"] - found["n_found"]
     few = [f"{found['n_found']} of {found['k']}: no other node passes the filters"] if missing else []
+    absent = found["only_segments_without_nodes"]
+    if absent:
+        listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        few.append(f"{len(absent)} of the segments asked for have no node: {listed}")
     return [f"most like {asks}:", *lines, *few]
 
 

@@ -141,6 +141,13 @@ def test_a_projection_lies_beside_the_embeddings_a_row_a_node(run, table):
     assert told["explained_variance_ratio"] == pytest.approx(same.explained_variance_ratio)
 
 
+def test_segments_that_were_asked_for_and_have_no_node_are_named(run, table):
+    wanted = np.array([table.segment_ids[0], 2**64 - 1], dtype=np.uint64)
+    found = search_run(run, SearchRequest(at_nm=(0, 0, 0), only_segments=wanted))
+    assert found["only_segments_without_nodes"] == ["18446744073709551615"]
+    assert hit_lines(found)[-1] == "1 of the segments asked for have no node: 18446744073709551615"
+
+
 def test_there_are_no_more_principal_components_than_numbers(run):
     with pytest.raises(ConfigError, match="embeddings of 64 numbers have 64 principal components, not 65"):
         project_nodes(run, ProjectionSettings(n_components=65))
