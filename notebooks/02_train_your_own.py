@@ -60,11 +60,12 @@ from segclr.train import train_encoder
 from segclr.view import figure_cubes, figure_training, read_training
 
 # %% [markdown]
-# The made tissue of the example, if it is not there yet (some ten seconds; of no use to your own volume):
+# The made tissue of the example, if it is not there yet (some ten seconds; skipped for your own volume):
 
 # %%
-example = ["run=../runs/tissue", "tissue.n_blocks=1"]
-made = run_one(load_config(packaged_config("notebooks"), example), "tissue")
+if "../runs/tissue/" in EM:
+    example = ["run=../runs/tissue", "tissue.n_blocks=1"]
+    run_one(load_config(packaged_config("notebooks"), example), "tissue")
 
 # %% [markdown]
 # ## What is stored
@@ -146,7 +147,7 @@ nodes = read_nodes(run)
 print(f"{len(nodes):,} nodes on {len(np.unique(nodes.segment_ids)):,} segments")
 
 # %% [markdown]
-# One place at three cube sizes: half of what was suggested, the suggestion, and double. Ask of each: could
+# One place at three cube sizes: half of what was suggested, the suggestion, and up to double. Ask of each: could
 # *you* tell from it what it is? Is most of it black (too large, or a thin neurite), or is a border in the
 # picture (too large for this volume)?
 
@@ -189,8 +190,8 @@ pd.DataFrame(
 # %% [markdown]
 # ## What a pair is
 #
-# Two nodes on one skeleton, drawn evenly over bins of the path between them. A third of the segments is
-# **held out**: training never sees them, and everything it is judged by below is theirs.
+# Two nodes on one skeleton. The path between them is drawn from bins, evenly as far as segments are long
+# enough. A third of the segments is **held out**: training never sees them, and everything it is judged by below is theirs.
 
 # %%
 run = run_one(config, "pairs")
