@@ -77,7 +77,8 @@ def run_status(url: str) -> list[dict[str, Any]]:
     ``errors``: parts that were set aside or failed, with ``part``, ``error``, ``message``, ``n_nodes``.
     """
     run = saved_run(url)
-    stages: dict[str, list[tuple[str, str]]] = {}
+    begun = (url.rsplit("/", 2)[1] for url in files.glob(run.path("records"), "*/total"))
+    stages: dict[str, list[tuple[str, str]]] = {stage: [] for stage in begun}
     for stage, part, kind in _parts(run):
         stages.setdefault(stage, []).append((part, kind))
     order = {stage: number for number, stage in enumerate(ORDER)}

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from pipelines.inspect import run_faults
+from pipelines.inspect import run_faults, run_status
 from pipelines.workflow import run_one
 from segclr.config import RunConfig
 from segclr.errors import CorruptDataError
@@ -77,3 +77,11 @@ def test_a_record_with_one_change_is_damaged_and_its_part_made_again(finished_ru
     write_run_yaml(run, tree)
     run_one(RunConfig(**tree), "embed")
     assert record.read_bytes() == before
+
+
+def test_a_stage_that_has_begun_and_has_no_part_done_is_told(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    for record in (run / "records/train").glob("*.json"):
+        record.unlink()
+    (told,) = [stage for stage in run_status(str(run)) if stage["stage"] == "train"]
+    assert (told["total"], told["done"], told["missing"]) == (1, 0, 1)
