@@ -148,7 +148,7 @@ def _retrieval(axes: Axes, curve: TrainingCurve) -> None:
     axes.axhspan(floor, lucky, color=BASELINE, alpha=0.18, linewidth=0, label="top-1 by luck (95 %)")
     axes.set_yscale("log")
     axes.set_ylim(floor, 1)
-    axes.legend(fontsize=7, frameon=False, ncols=2, loc="upper left", borderaxespad=0.1, columnspacing=1.0)
+    axes.legend(fontsize=7, frameon=False, ncols=2, loc="best", borderaxespad=0.1, columnspacing=1.0)
 
 
 def _ranking(axes: Axes, curve: TrainingCurve) -> None:

@@ -12,7 +12,7 @@ from segclr.config import load_config
 from segclr.geometry import BoundingBox
 from segclr.plan import Extent
 
-NAMES = ("benchmark", "demo", "distill", "fib25", "h01", "microns")
+NAMES = ("benchmark", "demo", "distill", "fib25", "h01", "microns", "notebooks")
 PAPER = {"h01": ((32, 32, 33), 355_200, 10), "microns": ((32, 32, 40), 216_000, 25)}
 
 
