@@ -49,3 +49,9 @@ def test_every_command_that_a_notebook_tells_is_one(path):
             options = {option for p in commands[name].params for option in p.opts}
             if name != "classify":
                 assert set(re.findall(r" (--?[a-z-]+)", line)) <= options, line
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_every_page_that_a_notebook_names_is_there(path):
+    for name in re.findall(r"docs/[\w/]+\.md", path.read_text()):
+        assert (path.parents[1] / name).exists(), name
