@@ -19,7 +19,7 @@ test: $(READY)  ## the whole test suite, a process a core, the tests of a file o
 
 lint: $(READY)  ## style, types, layers
 	$(BIN)/ruff check .
-	$(BIN)/ruff check --isolated --select F821 benchmarks	# mypy, which finds undefined names elsewhere, does not read these
+	$(BIN)/ruff check --isolated --select F821 benchmarks tests	# mypy, which finds undefined names elsewhere, does not read these
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

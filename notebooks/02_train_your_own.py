@@ -53,7 +53,7 @@ from pipelines.workflow import run_all, run_one
 from segclr.config import load_config
 from segclr.data.cubes import crop_cubes
 from segclr.data.pairs import PairTable
-from segclr.data.volume import stored_voxel_sizes
+from segclr.data.scales import stored_voxel_sizes
 from segclr.plan import suggest
 from segclr.store.parquet import read_columns
 from segclr.train import train_encoder

@@ -12,7 +12,8 @@ from pipelines.run import Run
 from segclr import files
 from segclr.data import precomputed
 from segclr.data.access import Access
-from segclr.data.volume import Volume, open_volume, stored_voxel_sizes
+from segclr.data.scales import stored_voxel_sizes
+from segclr.data.volume import Volume, open_volume
 from segclr.errors import ConfigError, VolumeError
 from segclr.view.served_volume import ServedVolume
 

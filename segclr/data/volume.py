@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -15,30 +13,11 @@ from segclr.data.downsample import Downsampled, Reduction
 from segclr.data.grey import GreySource
 from segclr.data.missing import MissingChunks
 from segclr.data.normalize import Normalization, NormalizedSource
-from segclr.errors import ScaleError, VolumeError
+from segclr.data.scales import scale_text, stored_scale
+from segclr.errors import VolumeError
 from segclr.geometry import BoundingBox, Triple, VoxelSize
 
-__all__ = [
-    "ArraySource",
-    "Source",
-    "StoredScale",
-    "Volume",
-    "check_aligned",
-    "open_volume",
-    "stored_voxel_sizes",
-]
-
-_FORMATS = {
-    "precomputed": "segclr.data.precomputed",
-    "zarr": "segclr.data.ome_zarr",
-    "n5": "segclr.data.n5",
-    "graphene": "segclr.data.graphene",
-}
-"""Module of each scheme, imported when first needed: the libraries behind them are heavy. Each offers
-``scales(path, access) -> Sequence[StoredScale]``."""
-
-SCALE_TOLERANCE = 0.05
-"""A stored scale fits when each axis is within this share of the voxel size asked for (DESIGN)."""
+__all__ = ["ArraySource", "Source", "Volume", "check_aligned", "open_volume"]
 
 
 class Source(Protocol):
@@ -71,19 +50,6 @@ class Source(Protocol):
 
     def read_inside(self, box: BoundingBox) -> NDArray[Any]:
         """The voxels of a box as [z, y, x]."""
-        ...
-
-
-class StoredScale(Protocol):
-    """One of the scales of a stored volume, as its metadata describe it."""
-
-    @property
-    def voxel_size_nm(self) -> VoxelSize:
-        """Size of a voxel (x, y, z) in nm."""
-        ...
-
-    def open(self, missing: MissingChunks) -> Source:
-        """The scale as a source of voxels, which notes there what it lacks."""
         ...
 
 
@@ -259,7 +225,7 @@ def open_volume(
     if isinstance(url, np.ndarray):
         source = ArraySource(url, voxel_size_nm)
     else:
-        stored, factor = _stored_scale(
+        stored, factor = stored_scale(
             str(url), voxel_size_nm, access=access, downsample=downsample is not None
         )
         source = stored.open(missing)
@@ -270,19 +236,6 @@ def open_volume(
     if normalize is not None:
         source = NormalizedSource(source, normalize)
     return Volume(source, missing)
-
-
-def stored_voxel_sizes(url: str, *, access: Access | None = None) -> tuple[VoxelSize, ...]:
-    """Voxel size (x, y, z) in nm of each stored scale, finest first: what there is to choose from.
-
-    Raises:
-        MissingDataError: there is no volume at this URL.
-        VolumeError: the scheme is unknown, or the metadata cannot be used.
-        AccessDeniedError: the store refuses.
-        ReadTimeoutError: the store did not answer in time.
-        UnreachableError: the store does not answer, after retries.
-    """
-    return tuple(scale.voxel_size_nm for scale in _stored_scales(url, access or Access()))
 
 
 def _checked_size(voxel_size_nm: Any) -> VoxelSize:
@@ -302,49 +255,6 @@ def _checked_size(voxel_size_nm: Any) -> VoxelSize:
     return (x, y, z)
 
 
-def _stored_scales(url: str, access: Access) -> Sequence[StoredScale]:
-    """All scales of a volume, finest first."""
-    scheme, separator, path = url.partition("://")
-    if not separator or scheme not in _FORMATS:
-        msg = f"cannot open {url!r}: the URL must begin with {', '.join(f'{name}://' for name in _FORMATS)}"
-        raise VolumeError(msg)
-    if not path:
-        msg = f"cannot open {url!r}: there is no path behind {scheme}://"
-        raise VolumeError(msg)
-    scales: Sequence[StoredScale] = importlib.import_module(_FORMATS[scheme]).scales(path, access)
-    return scales
-
-
-def _stored_scale(
-    url: str, voxel_size_nm: VoxelSize, *, access: Access, downsample: bool
-) -> tuple[StoredScale, Triple | None]:
-    """The scale to read, and the factor (x, y, z) to reduce it by where none fits."""
-    scales = _stored_scales(url, access)
-    sizes = [scale.voxel_size_nm for scale in scales]
-    index = _fitting(sizes, voxel_size_nm)
-    if index is not None:
-        return scales[index], None
-    finer = _reducible(sizes, voxel_size_nm)
-    if finer is not None and downsample:
-        return scales[finer[0]], finer[1]
-    msg = (
-        f"{url} has no scale within {SCALE_TOLERANCE:.0%} of {_text(voxel_size_nm)} nm (x, y, z): "
-        f"it has {', '.join(_text(size) for size in sizes)} nm; {_advice(sizes, voxel_size_nm, finer)}"
-    )
-    raise ScaleError(msg)
-
-
-def _advice(sizes: Sequence[VoxelSize], wanted: VoxelSize, finer: tuple[int, Triple] | None) -> str:
-    """What can be done where no scale fits."""
-    if finer is not None:
-        return f"volume.downsample: true reduces {_text(sizes[finer[0]])} nm by {_text(finer[1])}"
-    if any(all(s <= w * (1 + SCALE_TOLERANCE) for s, w in zip(size, wanted, strict=True)) for size in sizes):
-        return (
-            "no finer one leads there by whole factors, so it cannot be reduced either; choose one of these"
-        )
-    return "none of them is finer, so it cannot be reduced either; choose one of these"
-
-
 def check_aligned(em: Volume, segmentation: Volume) -> None:
     """Refuse EM and segmentation that do not lie on one grid.
 
@@ -353,8 +263,8 @@ def check_aligned(em: Volume, segmentation: Volume) -> None:
     """
     if not np.allclose(em.voxel_size_nm, segmentation.voxel_size_nm, rtol=1e-3):
         msg = (
-            f"EM has voxels of {_text(em.voxel_size_nm)} nm, segmentation of "
-            f"{_text(segmentation.voxel_size_nm)} nm; both must be the same"
+            f"EM has voxels of {scale_text(em.voxel_size_nm)} nm, segmentation of "
+            f"{scale_text(segmentation.voxel_size_nm)} nm; both must be the same"
         )
         raise VolumeError(msg)
     if em.bounds != segmentation.bounds:
@@ -381,25 +291,3 @@ def check_aligned(em: Volume, segmentation: Volume) -> None:
     if segmentation.dtype.kind != "u":
         msg = f"segmentation must be of unsigned integers, got {segmentation.dtype} in {segmentation.url}"
         raise VolumeError(msg)
-
-
-def _text(values: Sequence[float]) -> str:
-    return "x".join(f"{v:g}" for v in values)
-
-
-def _fitting(stored: Sequence[VoxelSize], wanted: VoxelSize) -> int | None:
-    """Index of the nearest scale within the tolerance on every axis."""
-    deviation = [max(abs(s / w - 1) for s, w in zip(scale, wanted, strict=True)) for scale in stored]
-    best = int(np.argmin(deviation))
-    return best if deviation[best] <= SCALE_TOLERANCE else None
-
-
-def _reducible(stored: Sequence[VoxelSize], wanted: VoxelSize) -> tuple[int, Triple] | None:
-    """The coarsest scale from which whole factors lead to the size asked for."""
-    found: list[tuple[int, int, Triple]] = []
-    for index, scale in enumerate(stored):
-        factor = tuple(max(1, round(w / s)) for s, w in zip(scale, wanted, strict=True))
-        reached = tuple(s * f for s, f in zip(scale, factor, strict=True))
-        if _fitting([reached], wanted) == 0:  # type: ignore[list-item]
-            found.append((int(np.prod(factor)), index, factor))  # type: ignore[arg-type]
-    return min(found)[1:] if found else None

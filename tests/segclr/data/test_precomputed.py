@@ -7,57 +7,13 @@ import compresso
 import crackle
 import numpy as np
 import pytest
-import tensorstore
 from cloudvolume import CloudVolume, chunks
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from segclr.data.access import Access
-from segclr.data.precomputed import compressed_morton_code
-from segclr.data.volume import open_volume, stored_voxel_sizes
-from segclr.errors import ConfigError, CorruptDataError, MissingDataError, ScaleError, VolumeError
+from segclr.data.volume import open_volume
+from segclr.errors import ConfigError, CorruptDataError, MissingDataError, VolumeError
 from segclr.geometry import BoundingBox
-
-IDS = np.array([0, 1, 2**53 + 1, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
-OFFSET = (10, 20, 30)
-SHAPE = (19, 18, 21)  # z, y, x: chunks of 16 end in slivers
-
-
-def write(
-    folder, array, *, encoding="raw", compress="gzip", scale=0, offset=OFFSET, size=(8, 8, 10), cv=None
-):
-    if cv is None:
-        info = CloudVolume.create_new_info(
-            num_channels=1,
-            layer_type="image" if array.dtype == np.uint8 else "segmentation",
-            data_type=str(array.dtype),
-            encoding=encoding,
-            resolution=size,
-            voxel_offset=offset,
-            chunk_size=(16, 16, 16),
-            volume_size=array.shape[::-1],
-        )
-        cv = CloudVolume(f"file://{folder}", info=info, compress=compress, progress=False)
-        cv.commit_info()
-    cv.mip = scale
-    cv[:] = array.T[..., None]
-    return cv
-
-
-@pytest.fixture
-def segmentation():
-    return np.random.default_rng(0).choice(IDS, SHAPE)
-
-
-@pytest.fixture
-def written(tmp_path, segmentation):
-    folder = tmp_path / "a volume"
-    write(folder, segmentation)
-    return folder
-
-
-def opened(folder, size=(8, 8, 10), **kwargs):
-    return open_volume(f"precomputed://{folder}", voxel_size_nm=size, **kwargs)
+from tests.segclr.data.precomputed_files import OFFSET, SHAPE, SHARDING, opened, write, write_sharded
 
 
 @pytest.mark.parametrize("encoding", ["raw", "compressed_segmentation", "compresso"])
@@ -104,58 +60,6 @@ def test_relative_paths_with_spaces_open(written, segmentation, monkeypatch, for
     monkeypatch.chdir(other)
     volume = open_volume(form, voxel_size_nm=(8, 8, 10))
     assert np.array_equal(volume.read(volume.bounds), segmentation)
-
-
-@pytest.fixture
-def three_scales(tmp_path):
-    random = np.random.default_rng(3)
-    arrays = [random.integers(0, 256, s, dtype=np.uint8) for s in [(8, 16, 16), (8, 8, 8), (8, 4, 4)]]
-    cv = write(tmp_path, arrays[0], offset=(0, 0, 0), size=(8, 8, 40))
-    for factor in (2, 4):
-        cv.add_scale((factor, factor, 1))
-    cv.commit_info()
-    cv = CloudVolume(f"file://{tmp_path}", progress=False)
-    for i in (1, 2):
-        write(tmp_path, arrays[i], scale=i, cv=cv)
-    return tmp_path, arrays
-
-
-@pytest.mark.parametrize(
-    ("size", "index"), [((8, 8, 40), 0), ((16, 16, 40), 1), ((16.7, 15.3, 41), 1), ((32, 33, 40), 2)]
-)
-def test_the_nearest_scale_within_five_percent_is_read(three_scales, size, index):
-    folder, arrays = three_scales
-    volume = opened(folder, size)
-    assert volume.voxel_size_nm == (8 * 2**index, 8 * 2**index, 40)
-    assert np.array_equal(volume.read(volume.bounds), arrays[index])
-
-
-@pytest.mark.parametrize("size", [(20, 20, 40), (8, 8, 50), (17, 16, 40), (4, 4, 40)])
-def test_a_scale_that_is_not_there_is_refused_with_a_list_of_those_that_are(three_scales, size):
-    with pytest.raises(ScaleError, match="8x8x40, 16x16x40, 32x32x40"):
-        opened(three_scales[0], size)
-
-
-def test_the_stored_scales_are_told_finest_first(three_scales):
-    assert stored_voxel_sizes(f"precomputed://file://{three_scales[0]}") == (
-        (8, 8, 40),
-        (16, 16, 40),
-        (32, 32, 40),
-    )
-    with pytest.raises(MissingDataError):
-        stored_voxel_sizes(f"precomputed://file://{three_scales[0] / 'elsewhere'}")
-
-
-def test_downsampling_starts_from_the_coarsest_scale_that_divides(three_scales):
-    folder, arrays = three_scales
-    volume = opened(folder, (32, 32, 80), downsample="mean")
-    pairs = arrays[2].astype(int).reshape(4, 2, 4, 4).sum(axis=1)
-    assert volume.voxel_size_nm == (32, 32, 80)
-    assert np.array_equal(volume.read(volume.bounds), (pairs + 1) // 2)
-    with pytest.raises(ScaleError, match="32x32x40"):
-        opened(folder, (12, 12, 40), downsample="mean")
-    with pytest.raises(VolumeError, match="not one whole coarse voxel"):
-        opened(folder, (32 * 20, 32 * 20, 40), downsample="mean")
 
 
 def first_chunk(folder):
@@ -410,85 +314,6 @@ def test_a_volume_written_again_is_read_anew(tmp_path, segmentation):
     assert np.array_equal(volume.read(volume.bounds), segmentation[:5])
 
 
-SHARDING = {
-    "@type": "neuroglancer_uint64_sharded_v1",
-    "preshift_bits": 1,
-    "minishard_bits": 2,
-    "shard_bits": 1,
-    "hash": "murmurhash3_x86_128",
-    "data_encoding": "gzip",
-    "minishard_index_encoding": "gzip",
-}
-
-
-def write_sharded(folder, array, encoding, sharding):
-    scale = {
-        "size": array.shape[::-1],
-        "encoding": encoding,
-        "chunk_size": [8, 4, 16],
-        "resolution": [8, 8, 10],
-        "voxel_offset": OFFSET,
-        "sharding": sharding,
-    }
-    if encoding == "compressed_segmentation":
-        scale["compressed_segmentation_block_size"] = [8, 8, 8]
-    spec = {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
-        "multiscale_metadata": {"data_type": str(array.dtype), "num_channels": 1, "type": "segmentation"},
-        "scale_metadata": scale,
-        "create": True,
-    }
-    tensorstore.open(spec).result()[..., 0].write(array.T).result()
-
-
-@pytest.mark.parametrize("encoding", ["raw", "compressed_segmentation"])
-@pytest.mark.parametrize("change", [{}, {"hash": "identity", "data_encoding": "raw"}, {"shard_bits": 6}])
-def test_shards_are_read_exactly_and_as_both_libraries_read_them(tmp_path, segmentation, encoding, change):
-    write_sharded(tmp_path, segmentation, encoding, {**SHARDING, **change})
-    volume = opened(tmp_path)
-    assert np.array_equal(volume.read(volume.bounds), segmentation)
-    cv = CloudVolume(f"file://{tmp_path}", progress=False)
-    assert np.array_equal(np.asarray(cv[:])[..., 0].T, segmentation)
-    for box in volume.bounds.grow(3).blocks((7, 9, 11)):
-        inside = box.intersect(volume.bounds)
-        want = np.zeros(box.shape_zyx, np.uint64)
-        want[inside.slices_zyx(box.start)] = segmentation[inside.slices_zyx(OFFSET)]
-        assert np.array_equal(volume.read(box), want)
-
-
-def test_a_lost_shard_is_missing_and_not_black(tmp_path, segmentation):
-    # tensorstore's own precomputed driver answers zeros here, whatever fill_missing_data_reads says
-    write_sharded(tmp_path, segmentation, "raw", SHARDING)
-    for shard in sorted(tmp_path.glob("8_8_10/*.shard"))[:1]:
-        shard.unlink()
-    volume = opened(tmp_path)
-    with pytest.raises(VolumeError, match="missing"):
-        volume.read(volume.bounds)
-
-
-@pytest.mark.parametrize("keep", [0, 8, 200])
-def test_a_torn_shard_is_corrupt_data(tmp_path, segmentation, keep):
-    write_sharded(tmp_path, segmentation, "raw", SHARDING)
-    for shard in tmp_path.glob("8_8_10/*.shard"):
-        shard.write_bytes(shard.read_bytes()[:keep])
-    volume = opened(tmp_path)
-    with pytest.raises(CorruptDataError, match="cannot be decoded"):
-        volume.read(volume.bounds)
-
-
-@given(st.tuples(*[st.integers(1, 9)] * 3))
-@settings(deadline=None)
-def test_morton_codes_number_the_chunks_of_a_grid_each_once(grid):
-    codes = [
-        compressed_morton_code((x, y, z), grid)
-        for z in range(grid[2]) for y in range(grid[1]) for x in range(grid[0])
-    ]  # fmt: skip
-    bits = sum((n - 1).bit_length() for n in grid)
-    assert len(set(codes)) == len(codes)
-    assert max(codes) < 2**bits
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_jpeg_is_read_as_cloud_volume_reads_it(tmp_path, channels):
     em = np.random.default_rng(0).integers(0, 256, (40, 33, 21), dtype=np.uint8)
@@ -546,16 +371,6 @@ def test_missing_chunks_of_a_finer_scale_are_counted_through_the_reduction(writt
     volume = opened(written, (16, 16, 20), downsample="mode", access=Access(missing="background"))
     volume.read(volume.bounds)
     assert volume.n_missing_chunks == 1
-
-
-def test_a_finer_scale_is_pointed_to_where_whole_factors_lead_to_the_size(three_scales):
-    with pytest.raises(ScaleError, match=r"volume\.downsample: true reduces 32x32x40 nm by 1x1x2"):
-        opened(three_scales[0], (32, 32, 80))
-    with pytest.raises(ScaleError, match="whole factors") as fraction:
-        opened(three_scales[0], (20, 20, 40))
-    with pytest.raises(ScaleError, match="none of them is finer") as finer:
-        opened(three_scales[0], (4, 4, 40), downsample="mean")
-    assert "volume.downsample" not in str(fraction.value) + str(finer.value)
 
 
 def test_reading_does_not_depend_on_the_working_folder(written, segmentation, monkeypatch, tmp_path):
