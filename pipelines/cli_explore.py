@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,6 +109,7 @@ def search(
 
 
 def cluster(
+    context: typer.Context,
     run: RunFolder,
     method: Annotated[
         ClusterMethodName, typer.Option("--method", help="hdbscan finds how many there are, and noise.")
@@ -153,6 +155,8 @@ def cluster(
         n_components=components,
         max_rows=max_nodes,
     )
+    owned = ("n_clusters", "min_cluster_size", "min_samples", "components", "max_nodes")
+    _refuse_unused(context, owned, settings.used)
     url = cluster_nodes(saved_run(run), settings, folder=embeddings, seed=seed, name=name)
     told = _told(url)
     if as_json:
@@ -164,6 +168,7 @@ def cluster(
 
 
 def project(
+    context: typer.Context,
     run: RunFolder,
     method: Annotated[
         ProjectionMethodName, typer.Option("--method", help="umap needs the extra viz.")
@@ -200,6 +205,7 @@ def project(
         min_dist=min_dist,
         max_fit=max_fit,
     )
+    _refuse_unused(context, ("n_neighbors", "min_dist", "max_fit"), settings.used)
     url = project_nodes(saved_run(run), settings, folder=embeddings, seed=seed, name=name)
     told = _told(url)
     if as_json:
@@ -209,6 +215,23 @@ def project(
         shares = ", ".join(f"{100 * share:.1f} %" for share in told["explained_variance_ratio"])
         typer.echo(f"share of the variance: {shares}", err=True)
     typer.echo(url)
+
+
+_SETTINGS = {"components": "n_components", "max_nodes": "max_rows"}
+"""Settings of options that are called otherwise."""
+
+
+def _refuse_unused(context: typer.Context, owned: tuple[str, ...], used: Mapping[str, object]) -> None:
+    """Refuse an option that was given and that the method has no use for."""
+    from segclr.errors import ConfigError
+
+    for name in owned:
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and _SETTINGS.get(name, name) not in used:
+            method = context.params["method"].value
+            msg = f"--{name.replace('_', '-')} is of no use to {method}: leave it out or set --method"
+            raise ConfigError(msg)
 
 
 def _told(url: str) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from pipelines.embedding_folders import folder_facts, read_folder_of
-from pipelines.node_results import read_node_result, result_name, write_node_result
+from pipelines.node_results import read_node_result, subject_of, write_node_result
 from pipelines.run import Run
 from segclr.explore import Clusters, hdbscan, kmeans
 from segclr.explore.measures import SearchMetric
@@ -85,21 +84,16 @@ def cluster_nodes(
         MissingDataError: they are not made yet.
         DataError: there are too few or too many nodes.
     """
-    facts = folder_facts(run, folder)
-    name = result_name(name, settings.name, facts)
-    seed = run.config.seed if seed is None else seed
-    table = read_folder_of(run, folder)
-    found = settings.find(table, seed=seed)
+    subject = subject_of(run, folder, method=settings.name, name=name, seed=seed)
+    found = settings.find(subject.table, seed=subject.seed)
     told = {
         "method": settings.method,
         "settings": settings.used,
-        "seed": seed,
         "sizes": found.sizes.tolist(),
         "n_noise": found.n_noise,
     }
-    return write_node_result(
-        run, f"clusters/{name}", {"cluster": found.labels}, table=table, facts=facts, told=told
-    )
+    place, columns = f"clusters/{subject.name}", {"cluster": found.labels}
+    return write_node_result(run, place, columns, subject=subject, told=told)
 
 
 def read_clusters(run: Run, name: str) -> dict[str, NDArray[Any]]:

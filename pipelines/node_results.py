@@ -9,37 +9,59 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.embedding_folders import FolderFacts, folder_facts
+from pipelines.embedding_folders import FolderFacts, folder_facts, read_folder_of
 from pipelines.run import Run
 from segclr import files
 from segclr.errors import ConfigError, CorruptDataError, DataError, MissingDataError
 from segclr.store.embeddings import EmbeddingTable
 from segclr.store.parquet import read_columns, write_columns
 
-__all__ = ["read_node_result", "result_name", "write_node_result"]
+__all__ = ["Subject", "read_node_result", "subject_of", "write_node_result"]
 
 _FORMAT = 1
 _COMMANDS = {"clusters": "cluster", "projections": "project"}
 _PACKAGES = ("segclr", "numpy", "scikit-learn")
 
 
-def result_name(given: str | None, method: str, facts: FolderFacts) -> str:
-    """A name for a result: the one given, or its method and, where they are not the plain ones, embeddings.
+@dataclass(frozen=True)
+class Subject:
+    """What a command looks at, and what its result will be called.
+
+    Attributes:
+        table: all nodes of a folder of embeddings.
+        facts: what made it.
+        seed: of the method.
+        name: of the result.
+    """
+
+    table: EmbeddingTable
+    facts: FolderFacts
+    seed: int
+    name: str
+
+
+def subject_of(run: Run, folder: str, *, method: str, name: str | None, seed: int | None) -> Subject:
+    """The embeddings of a folder, the run's seed where none is given, and a name for the result.
+
+    The name is the one given, or the method's and, where they are not the plain ones, the folder's.
 
     Raises:
-        ConfigError: it cannot be a file's name.
+        ConfigError: the run has no such embeddings, or the name cannot be a file's.
+        MissingDataError: they are not made yet.
     """
-    folder = "" if facts.folder == "embeddings" else "-" + facts.folder.replace("/", "-")
-    name = f"{method}{folder}" if given is None else given
+    facts = folder_facts(run, folder)
+    behind = "" if folder == "embeddings" else "-" + folder.replace("/", "-")
+    name = f"{method}{behind}" if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         msg = f"a name is of letters, digits, ., _ and -, the first a letter or digit; got {name!r}"
         raise ConfigError(msg)
-    return name
+    return Subject(read_folder_of(run, folder), facts, run.config.seed if seed is None else seed, name)
 
 
 def write_node_result(
@@ -47,8 +69,7 @@ def write_node_result(
     place: str,
     columns: Mapping[str, NDArray[Any]],
     *,
-    table: EmbeddingTable,
-    facts: FolderFacts,
+    subject: Subject,
     told: Mapping[str, Any],
 ) -> str:
     """Write a table and its JSON; answers the table's URL.
@@ -57,17 +78,17 @@ def write_node_result(
         run: to which they belong.
         place: "clusters/<name>" or "projections/<name>".
         columns: values of each node, [n] each.
-        table: the nodes.
-        facts: of their embeddings.
-        told: what the JSON says besides: method, settings, seed, further packages' names.
+        subject: whose values they are.
+        told: what the JSON says besides: method, settings, further packages' names.
     """
-    url = run.path(f"{place}.parquet")
+    url, table, facts = run.path(f"{place}.parquet"), subject.table, subject.facts
     keys: dict[str, NDArray[Any]] = {"segment_id": table.segment_ids, "node_id": table.node_ids}
     keys |= {f"{a}_nm": np.ascontiguousarray(table.points_nm[:, i]) for i, a in enumerate("xyz")}
     write_columns(url, {**keys, **columns})
     packages = (*_PACKAGES, *told.get("packages", ()))
     content = {
         **{name: value for name, value in told.items() if name != "packages"},
+        "seed": subject.seed,
         "format": _FORMAT,
         "n_nodes": len(table),
         "embeddings": facts.folder,

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.embedding_folders import folder_facts, read_folder_of
-from pipelines.node_results import read_node_result, result_name, write_node_result
+from pipelines.node_results import read_node_result, subject_of, write_node_result
 from pipelines.run import Run
 from segclr.errors import ConfigError
 from segclr.explore import project, project_umap
@@ -78,27 +77,25 @@ def project_nodes(
         MissingDataError: they are not made yet.
         DataError: there are too few nodes.
     """
-    facts = folder_facts(run, folder)
-    name = result_name(name, settings.name, facts)
-    seed = run.config.seed if seed is None else seed
-    table = read_folder_of(run, folder)
-    dim = table.embeddings.shape[1]
+    subject = subject_of(run, folder, method=settings.name, name=name, seed=seed)
+    embeddings = subject.table.embeddings
+    dim = embeddings.shape[1]
     if settings.method == "pca" and settings.n_components > dim:
         msg = f"embeddings of {dim} numbers have {dim} principal components, not {settings.n_components}"
         raise ConfigError(msg)
-    told: dict[str, Any] = {"method": settings.method, "settings": settings.used, "seed": seed}
+    told: dict[str, Any] = {"method": settings.method, "settings": settings.used}
     if settings.method == "pca":
-        values = comparable(table.embeddings, settings.metric)
+        values = comparable(embeddings, settings.metric)
         with one_thread():
-            found = project(values, n_components=settings.n_components, seed=seed)
+            found = project(values, n_components=settings.n_components, seed=subject.seed)
         coordinates = found.coordinates
         told["explained_variance_ratio"] = found.explained_variance_ratio.tolist()
     else:
-        layout = project_umap(table.embeddings, **settings.used, seed=seed)
+        layout = project_umap(embeddings, **settings.used, seed=subject.seed)
         coordinates = layout.coordinates
         told |= {"n_fitted": int(layout.fitted.sum()), "packages": ("umap-learn", "pynndescent", "numba")}
     columns = {f"c{i + 1}": np.ascontiguousarray(axis) for i, axis in enumerate(coordinates.T)}
-    return write_node_result(run, f"projections/{name}", columns, table=table, facts=facts, told=told)
+    return write_node_result(run, f"projections/{subject.name}", columns, subject=subject, told=told)
 
 
 def read_projection(run: Run, name: str) -> dict[str, NDArray[Any]]:

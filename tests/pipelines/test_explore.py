@@ -119,6 +119,14 @@ def test_clusters_lie_beside_the_embeddings_a_row_a_node_and_are_the_same_again(
     assert segclr("validate", run.url).returncode == 0
 
 
+def test_options_of_the_method_are_taken(run):
+    done = segclr(
+        "cluster", run.url, "--method", "hdbscan", "--components", "3", "--max-nodes", "9999", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["settings"]["n_components"] == 3
+
+
 def test_hdbscan_of_aggregated_embeddings_is_named_after_them(run):
     settings = ClusterSettings(method="hdbscan", min_cluster_size=8, n_components=4)
     url = cluster_nodes(run, settings, folder="aggregated/euclidean-1um")
@@ -177,6 +185,9 @@ def test_a_result_of_other_embeddings_or_a_damaged_one_is_not_read(run):
         (["search", "--segment", "7", "--node", "4000000"], 1, "no node 4000000 of segment 7"),
         (["cluster", "--n-clusters", "100000"], 1, "need as many embeddings"),
         (["cluster", "--name", "../up"], 2, "got '../up'"),
+        (["cluster", "--min-cluster-size", "9"], 2, "--min-cluster-size is of no use to kmeans"),
+        (["cluster", "--method", "hdbscan", "--n-clusters", "9"], 2, "--n-clusters is of no use to hdbscan"),
+        (["project", "--min-dist", "0.2"], 2, "--min-dist is of no use to pca"),
         (["project", "--embeddings", "nothing"], 2, "no embeddings 'nothing'"),
     ],
 )

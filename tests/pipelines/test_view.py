@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 from pipelines.browser import Browser
 from pipelines.cli import app
 from pipelines.data_server import stop_serving
-from pipelines.embedding_folders import folder_facts
 from pipelines.inspect import saved_run
-from pipelines.node_results import write_node_result
+from pipelines.node_results import subject_of, write_node_result
 from pipelines.nodes import nodes_left
 from pipelines.view import open_viewer, screenshot
 from pipelines.view_points import PointChoice, read_points
@@ -51,12 +50,12 @@ def run(finished_run, tmp_path):
     columns |= {"class": classes, "uncertainty": uncertainty}
     url = run.path("predictions/compartment-path-1um.parquet")
     write_columns(url, {k: v[mixed] for k, v in columns.items()})
+    everything = subject_of(run, "embeddings", method="kmeans-12", name=None, seed=0)
     write_node_result(
         run,
         "clusters/kmeans-12",
         {"cluster": (rows % 12 - 1).astype(np.int32)},
-        table=open_embeddings(run.path("embeddings")).read_all().take(rows),
-        facts=folder_facts(run, "embeddings"),
+        subject=replace(everything, table=everything.table.take(rows)),
         told={},
     )
     return run
