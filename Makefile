@@ -8,7 +8,7 @@ NOTEBOOKS := $(patsubst %.py,%.ipynb,$(wildcard notebooks/0*.py))
 READY := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint docs notebooks bench bench-long clean
+.PHONY: demo test hunt lint docs notebooks bench bench-long clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)  ## the whole story on made tissue, offline, in minutes
@@ -16,6 +16,9 @@ demo: $(READY)  ## the whole story on made tissue, offline, in minutes
 
 test: $(READY)  ## the whole test suite, a process a core, the tests of a file one after another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile
+
+hunt: $(READY)  ## the tests that draw their cases, with other and many more cases than `make test` draws
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal --hypothesis-profile=hunt -m hypothesis --timeout=7200
 
 lint: $(READY)  ## style, types, layers
 	$(BIN)/ruff check .

@@ -56,7 +56,7 @@ def naive(points, segment, values, radius_nm):
     return sums / counts[:, None], counts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cloud=clouds(), radius_nm=st.sampled_from([0.0, 1e-4, 500.0, 707.2, 1000.0, 3000.5, 1e6, 1e16, 1e200]))
 def test_equals_a_naive_double_loop(cloud, radius_nm):
     points, segment = cloud

@@ -70,7 +70,7 @@ def star_and_chain(**changes):
     return EmbeddingTable(**(columns | changes))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=tables(), radius_um=st.sampled_from([0.0, 0.5, 1.0, 1.3, 2.5, 12.0]))
 @pytest.mark.parametrize("metric", ["euclidean", "path"])
 def test_equals_a_naive_double_loop(table, radius_um, metric):
@@ -92,7 +92,7 @@ def attention(dim):
     return AttentionPooling(hidden=random.standard_normal((4, dim)), bias=np.zeros(4), out=out)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(table=tables(), radius_um=st.sampled_from([0.0, 0.75, 1.3, 2.6, 12.1]))
 @pytest.mark.parametrize("metric", ["euclidean", "path"])
 def test_options_equal_a_naive_loop_over_neighbourhoods(table, radius_um, metric):
@@ -144,7 +144,7 @@ def test_threads_give_the_same_bits(metric):
     np.testing.assert_array_equal(one.spread, three.spread)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(table=tables(), seed=st.integers(0, 1000))
 @pytest.mark.parametrize("metric", ["euclidean", "path"])
 def test_does_not_depend_on_the_order_of_rows_to_the_last_bit(table, seed, metric):
@@ -155,7 +155,7 @@ def test_does_not_depend_on_the_order_of_rows_to_the_last_bit(table, seed, metri
     np.testing.assert_array_equal(got.n_nodes, want.n_nodes)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(table=tables())
 def test_segments_one_by_one_equal_the_whole_table(table):
     whole = aggregate(table, radius_um=1.5, metric="path")

@@ -12,7 +12,7 @@ from segclr.errors import LabelError
 CLASSES = ("soma", "axon", "glia")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(CLASSES), st.sampled_from(CLASSES)), min_size=1, max_size=40))
 def test_equals_scikit_learns_metrics(pairs):
     y_true, y_pred = (list(side) for side in zip(*pairs, strict=True))

@@ -41,7 +41,7 @@ def test_fewer_labels_than_classes_are_refused():
         draw_labelled(CLASSES, n=2, seed=0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 6), st.sampled_from("abc")), min_size=1, max_size=50),
     seed=st.integers(0, 99),

@@ -42,7 +42,7 @@ def naive(table, exclusion_nm):
     return np.mean(hits), np.mean(chances), np.mean(ceilings), len(hits), lonely
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(n=st.integers(2, 40), seed=st.integers(0, 2**32 - 1), exclusion=st.sampled_from([0, 300, 400, 900]))
 def test_equals_a_naive_double_loop(n, seed, exclusion):
     table = random_table(n, seed)

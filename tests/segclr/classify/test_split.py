@@ -18,7 +18,7 @@ def labelled_rows(draw):
     return ids[rows], classes[rows]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=labelled_rows(), share=st.sampled_from([0.2, 0.33, 0.5]), seed=st.integers(0, 99))
 def test_every_row_stands_on_one_side_no_segment_on_two_and_every_class_on_both(rows, share, seed):
     ids, classes = rows
@@ -32,7 +32,7 @@ def test_every_row_stands_on_one_side_no_segment_on_two_and_every_class_on_both(
         assert abs(n_test - share * n) <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=labelled_rows(), seed=st.integers(0, 99))
 def test_the_order_of_rows_does_not_matter(rows, seed):
     ids, classes = rows

@@ -18,7 +18,7 @@ def blobs(*, n_cells=40, rows=10, noise=2.0, seed=0):
     return X, np.array(["axon", "dendrite", "soma"])[kind], cells + BIG
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(values=[0, 1], rate=1 - 2**-53)
 @given(
     values=st.lists(st.integers(0, 20), min_size=1, max_size=60),

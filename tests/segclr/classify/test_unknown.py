@@ -12,7 +12,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=2, max_si
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROWS)
 def test_every_metric_equals_its_definition_by_a_loop_over_pairs_and_thresholds(rows):
     values, unknown = (np.array(side) for side in zip(*rows, strict=True))

@@ -1,7 +1,7 @@
 import compressed_segmentation
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.data.compressed_segmentation import check_compressed_segmentation
@@ -31,7 +31,6 @@ chunks = st.fixed_dictionaries(
 
 
 @given(chunks)
-@settings(deadline=None)
 def test_a_chunk_is_taken_for_its_own_ids_and_refused_for_those_of_the_other_width(made):
     data, own = chunk(**made), TYPES.index(made["dtype"])
     check_compressed_segmentation(data, (*made["size"], 1), made["block"], TYPES[own])
@@ -40,7 +39,6 @@ def test_a_chunk_is_taken_for_its_own_ids_and_refused_for_those_of_the_other_wid
 
 
 @given(chunks, st.floats(0, 1, exclude_max=True))
-@settings(deadline=None)
 def test_a_chunk_that_is_cut_off_is_refused(made, share):
     data = chunk(**made)
     # whatever is cut off lies in a table or in encoded values: there is nothing else at the end

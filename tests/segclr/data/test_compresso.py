@@ -1,7 +1,7 @@
 import compresso
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.data.compresso import check_compresso
@@ -34,7 +34,6 @@ chunks = st.fixed_dictionaries(
 
 
 @given(chunks)
-@settings(deadline=None)
 def test_whole_chunks_of_every_form_are_taken(made):
     check_compresso(chunk(**made), (*made["size"], 1))
 
@@ -48,7 +47,6 @@ def test_long_runs_and_every_width_of_the_index_are_taken(size):
 
 
 @given(chunks, st.integers(1, 10**6))
-@settings(deadline=None)
 def test_a_chunk_that_is_cut_off_or_too_long_is_refused(made, cut):
     data = chunk(**made)
     for damaged in (data[: -(1 + cut % len(data))], data + bytes(1 + cut % 64)):

@@ -1,7 +1,7 @@
 import crackle
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.data.crackle import check_crackle
@@ -26,13 +26,11 @@ chunks = st.fixed_dictionaries(
 
 
 @given(chunks, st.sampled_from(FORMS))
-@settings(deadline=None)
 def test_whole_chunks_of_every_form_are_taken(made, form):
     check_crackle(crackle.compress(labels(**made), **form), (*made["size"], 1))
 
 
 @given(chunks, st.integers(1, 10**6))
-@settings(deadline=None)
 def test_a_chunk_that_is_cut_off_or_too_long_is_refused(made, cut):
     data = crackle.compress(labels(**made))
     for damaged in (data[: -(1 + cut % len(data))], data + bytes(1 + cut % 64)):

@@ -47,7 +47,7 @@ def naive(em, labels, voxel_zyx, segment_id, size):
     st.lists(st.tuples(*[st.integers(0, n - 1) for n in SHAPE]), min_size=1, max_size=4),
     st.tuples(*[st.integers(3, 40)] * 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cubes_equal_a_naive_loop_at_any_place_size_offset_and_block(offset, size, voxels, block):
     em, seg = volumes(offset)
     e, g = arrays(em, seg)

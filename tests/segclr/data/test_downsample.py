@@ -38,7 +38,7 @@ def smallest_mode(values):
 
 
 @given(factors, st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_both_reductions_equal_naive_loops(factor, seed):
     random = np.random.default_rng(seed)
     shape = tuple(f * int(n) for f, n in zip(factor[::-1], random.integers(1, 4, 3), strict=True))
@@ -77,7 +77,7 @@ def test_ids_that_share_a_float64_stay_apart():
 
 
 @given(st.tuples(*[st.integers(-7, 7)] * 3), factors)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_coarse_voxel_is_made_of_the_fine_voxels_it_covers(offset, factor):
     array = np.random.default_rng(1).integers(0, 256, (7, 8, 9), dtype=np.uint8)
     fine = ArraySource(array, (4.0, 4.0, 5.0), offset)

@@ -3,7 +3,7 @@ from math import floor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.data.grey import to_uint8
@@ -21,7 +21,6 @@ def naive(value, low, high):
 @given(
     st.integers(-500, 500), st.integers(1, 70000), st.sampled_from(["u1", "i1", "u2", "i2", "u4", "f4", "f8"])
 )
-@settings(deadline=None)
 def test_each_value_is_scaled_rounded_half_up_and_cut_off(low, width, dtype):
     kind = np.dtype(dtype)
     limits = (-1000, 70000) if kind.kind == "f" else (np.iinfo(kind).min, min(np.iinfo(kind).max, 2**32 - 1))

@@ -12,7 +12,7 @@ IDS = [0, 1, 2**53 + 1, 2**53 + 2, 2**63 + 5, 2**64 - 1]
     arrays(np.uint64, st.tuples(*[st.integers(0, 5)] * 3), elements=st.sampled_from(IDS)),
     st.sets(st.sampled_from(IDS[1:])),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_wanted_segments_are_numbered_and_all_others_are_background(ids, wanted):
     ascending = np.array(sorted(wanted), dtype=np.uint64)
     naive = np.zeros(ids.shape, dtype=np.int64)

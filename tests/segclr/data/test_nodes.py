@@ -80,7 +80,7 @@ def ends_of(made, *, branch_points=True):
 
 
 @given(skeletons(), st.sampled_from([90.0, 250.0, 777.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_step_is_one_spacing_of_path_but_to_a_tip_where_it_is_half_to_one_and_a_half(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     along = own_distances(made, nodes, spacing)
@@ -97,7 +97,6 @@ def test_a_step_is_one_spacing_of_path_but_to_a_tip_where_it_is_half_to_one_and_
 
 
 @given(skeletons(trees=True), st.sampled_from([90.0, 250.0, 777.0]))
-@settings(deadline=None)
 def test_every_tip_is_a_node_or_less_than_half_a_step_below_one(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     distance = path_from_root_nm(made.points_nm, made.parents)
@@ -135,7 +134,6 @@ def test_parents_come_first_and_node_zero_is_a_root(made, spacing):
 
 
 @given(skeletons(), st.sampled_from([90.0, 250.0, 777.0]))
-@settings(deadline=None)
 def test_no_place_on_the_skeleton_is_far_from_a_node(made, spacing):
     nodes = resample(made, spacing_nm=spacing)
     for vertex in made.points_nm.astype(np.float64):

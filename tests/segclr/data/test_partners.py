@@ -25,7 +25,7 @@ def check(forest, edges):
 
 
 @given(forests(), st.lists(st.integers(0, 20_000), min_size=2, max_size=5, unique=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_counts_and_picks_are_those_of_the_table_of_all_distances(made, edges):
     check(Forest.of(*made), np.sort(edges) * TICKS_PER_NM)
 

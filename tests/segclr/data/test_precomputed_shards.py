@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cloudvolume import CloudVolume
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.data.precomputed import compressed_morton_code
@@ -47,7 +47,6 @@ def test_a_torn_shard_is_corrupt_data(tmp_path, segmentation, keep):
 
 
 @given(st.tuples(*[st.integers(1, 9)] * 3))
-@settings(deadline=None)
 def test_morton_codes_number_the_chunks_of_a_grid_each_once(grid):
     codes = [
         compressed_morton_code((x, y, z), grid)

@@ -23,7 +23,7 @@ def test_a_straight_line_stays_whatever_the_places_of_its_vertices():
 
 
 @given(skeletons(trees=True), st.sampled_from([0.0, 150.0, 2000.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_vertex_moves_to_the_mean_of_finely_sampled_places_and_ends_stay(made, window):
     smoothed = smooth(made, window_nm=window)
     ends = ends_of(made)

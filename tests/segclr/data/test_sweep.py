@@ -43,7 +43,7 @@ def volumes(em_chunk=(8, 8, 8), label_chunk=(4, 4, 4), seed=0):
     st.tuples(*[st.sampled_from([1, 3, 4, 8, 64])] * 3),
     st.integers(0, 2**20),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_cube_lies_in_one_window_with_the_volumes_own_voxels(starts, size, chunk, seed):
     em, segmentation = volumes(chunk, chunk)
     ids = np.random.default_rng(seed).choice(IDS, len(starts))

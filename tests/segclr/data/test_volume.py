@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.data.volume import ArraySource, Volume, check_aligned, open_volume
@@ -17,7 +17,6 @@ def volume(array=ARRAY, size=SIZE, offset=OFFSET):
 
 
 @given(st.tuples(*[st.integers(-15, 25)] * 3), st.tuples(*[st.integers(0, 14)] * 3))
-@settings(deadline=None)
 def test_a_box_reads_zero_beyond_the_bounds_and_the_voxels_within(start, size):
     box = BoundingBox(start, tuple(a + b for a, b in zip(start, size, strict=True)))
     naive = np.zeros(box.shape_zyx, np.uint64)

@@ -33,7 +33,7 @@ def tissue():
     seed=st.integers(0, 2**20),
     content=st.sampled_from(["masked", "em", "mask"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cubes_cut_on_the_device_equal_cut_cubes_bit_for_bit(tissue, kind, voxels, size, seed, content):
     em, seg = tissue
     ids = np.random.default_rng(seed).choice(np.r_[IDS, np.uint64(99)], len(voxels))  # 99 is not there

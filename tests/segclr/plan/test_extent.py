@@ -18,7 +18,7 @@ def chunks_touched(box, bounds, chunk):
     return [c for c in grid if c.intersect(box).n_voxels]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     start=st.tuples(*(st.integers(-20, 20),) * 3),
     size=triples,

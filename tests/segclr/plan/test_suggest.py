@@ -36,7 +36,8 @@ def test_a_cube_is_odd_affordable_and_leaves_a_third_of_every_edge(voxel_nm, siz
     assert found.downsample == (max(factors) > 1.5)
     dust_nm3 = found.min_segment_vx * math.prod(found.voxel_size_nm)
     assert found.min_segment_vx == 1 or dust_nm3 <= 0.04e9 + math.prod(found.voxel_size_nm) / 2
-    assert found.spacing_nm < found.max_distance_nm <= 600 * min(size_um)
+    # at a rounded number, a hair of rounding is no reason to lose a whole digit
+    assert found.spacing_nm < found.max_distance_nm <= 600 * min(size_um) * (1 + 1e-9)
 
 
 def test_a_size_that_is_stored_is_not_reduced_on_the_fly():

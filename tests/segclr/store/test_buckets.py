@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segclr.errors import CorruptDataError, MissingDataError
@@ -17,7 +17,6 @@ def columns(n):
 
 
 @given(st.lists(st.integers(0, 4), max_size=30))
-@settings(deadline=None)
 def test_each_bucket_holds_its_rows_in_their_order(tmp_path_factory, buckets):
     url = str(tmp_path_factory.mktemp("buckets") / "a.parquet")
     written = columns(len(buckets) + 1)

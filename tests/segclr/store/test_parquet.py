@@ -33,7 +33,7 @@ def same(one, other):
 
 
 @given(st.sampled_from(NUMBERS), st.integers(0, 9), st.sampled_from([None, 1, 64]), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_type_and_length_comes_back_exactly(dtype, n, width, data):
     shape = n if width is None else (n, width)
     values = data.draw(

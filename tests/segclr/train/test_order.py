@@ -9,7 +9,7 @@ from segclr.train.order import PairsInTurn, SegmentsInTurn, sample_numbers
 
 
 @given(n_pairs=st.integers(1, 30), rounds=st.integers(1, 4), seed=st.integers(0, 2**31 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_pair_comes_once_in_each_round(n_pairs, rounds, seed):
     taken = PairsInTurn(n_pairs, seed).take(np.arange(rounds * n_pairs))
     for start in range(0, len(taken), n_pairs):
@@ -17,7 +17,7 @@ def test_every_pair_comes_once_in_each_round(n_pairs, rounds, seed):
 
 
 @given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6), seed=st.integers(0, 2**31 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_segment_comes_once_in_each_round_and_goes_through_its_pairs(sizes, seed):
     groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)) * 7, sizes))
     rounds = 2 * int(np.lcm.reduce(sizes))

@@ -35,7 +35,7 @@ def in_loops(a, b, groups):
     return (*(np.mean(top[k]) for k in top), np.mean(outranked), *(np.mean(chance[k]) for k in chance))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 9), n_cells=st.integers(2, 6))
 def test_it_equals_a_search_in_loops(seed, n, n_cells):
     random = np.random.default_rng(seed)
