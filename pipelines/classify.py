@@ -1,4 +1,4 @@
-"""Fit, apply and judge classifiers on a run's embeddings.
+"""Fit and judge classifiers on a run's embeddings.
 
 The stage ``evaluate`` has one part a task: linear probes for each kind of label, with the baselines
 beside them, and retrieval, which needs no labels. Held-out segments are the ones kept from training.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.aggregate import read_aggregated, settings
 from pipelines.blocks import Stage
-from pipelines.classifiers import Kind, load_classifier, new_classifier, read_threshold, write_threshold
+from pipelines.classifiers import Kind, new_classifier, write_threshold
 from pipelines.features import read_features
 from pipelines.labels import cell_types, check_split, labels_digest
 from pipelines.nodes import read_nodes
@@ -37,19 +37,20 @@ from segclr.classify import (
 from segclr.config import Metric, digest
 from segclr.data.lookup import values_at
 from segclr.data.nodes import NodeTable
-from segclr.errors import ConfigError, LabelError, MissingDataError
+from segclr.errors import ConfigError, LabelError
 from segclr.store.embeddings import EmbeddingTable
-from segclr.store.parquet import write_columns
 
 __all__ = [
     "TASKS",
+    "check_setting",
+    "classifier_name",
+    "encoder_digest_of",
     "encoders_of",
     "evaluate_stage",
     "fit_classifier",
     "labelled_nodes",
     "labels_of",
     "node_classes",
-    "predict_nodes",
     "tasks_of",
 ]
 
@@ -224,7 +225,7 @@ def fit_classifier(
         ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
         MissingDataError: the run has no embeddings yet.
     """
-    _check_setting(run, task, metric, radius_um)
+    check_setting(run, task, metric, radius_um)
     check_split(run, held_out_segments(run))
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     joined, split = labelled_nodes(run, task, table)
@@ -242,67 +243,14 @@ def fit_classifier(
     if unknown_rate is not None:
         threshold = choose_threshold(classifier, X, y, cells, rate=unknown_rate, seed=seed)
     classifier.fit(X, y, cells if hold_out else None)
-    url = run.path("classifiers", _classifier_name(task, metric, radius_um, kind))
+    url = run.path("classifiers", classifier_name(task, metric, radius_um, kind))
     write_threshold(url, None)  # that of an earlier fit must not outlive it
-    classifier.save(url, encoder_digest=_encoder_digest(run))
+    classifier.save(url, encoder_digest=encoder_digest_of(run))
     write_threshold(url, threshold)
     return url
 
 
-def predict_nodes(
-    run: Run,
-    task: str,
-    *,
-    metric: Metric,
-    radius_um: float,
-    kind: Kind = "linear",
-    unknown_above: float | None = None,
-) -> str:
-    """Class, probabilities and uncertainty of every node; answers the table's URL.
-
-    Args:
-        run: with embeddings.
-        task: that the classifier was fitted for.
-        metric: how the radius of aggregation is measured.
-        radius_um: of aggregation; 0: the node alone.
-        kind: of the classifier.
-        unknown_above: uncertainty above which the class is "unknown"; None: as chosen when fitting, if so.
-
-    Raises:
-        ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
-        MissingDataError: no such classifier was fitted, or the run has no embeddings yet.
-    """
-    _check_setting(run, task, metric, radius_um)
-    name = _classifier_name(task, metric, radius_um, kind)
-    saved = run.path("classifiers", name)
-    if not files.exists(files.join(saved, "config.json")):
-        msg = (
-            f"{run.url} has no classifier {name} yet: run `segclr classify fit --task {task} "
-            f"--metric {metric} --radius-um {radius_um:g} --kind {kind}` first, with the same --config and "
-            "--set"
-        )
-        raise MissingDataError(msg)
-    classifier = load_classifier(saved, kind, encoder_digest=_encoder_digest(run))
-    if unknown_above is None:
-        unknown_above = read_threshold(saved)
-    table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
-    probabilities = classifier.predict_proba(table.embeddings)
-    url = run.path("predictions", f"{name}.parquet")
-    columns: dict[str, NDArray[Any]] = {
-        "segment_id": table.segment_ids,
-        "node_id": table.node_ids,
-        "class": classifier.predict(table.embeddings, unknown_above=unknown_above),
-        "uncertainty": classifier.uncertainty(table.embeddings).astype(np.float32),
-    }
-    columns |= {
-        f"p_{c}": np.ascontiguousarray(probabilities[:, i]).astype(np.float32)
-        for i, c in enumerate(classifier.classes_)
-    }
-    write_columns(url, columns)
-    return url
-
-
-def _check_setting(run: Run, task: str, metric: Metric, radius_um: float) -> None:
+def check_setting(run: Run, task: str, metric: Metric, radius_um: float) -> None:
     """Refuse what this run's configuration does not have, before any file is read."""
     if task == "retrieval":
         msg = (
@@ -324,10 +272,11 @@ def _check_setting(run: Run, task: str, metric: Metric, radius_um: float) -> Non
     stage_digest(run.url, "aggregate" if radius_um > 0 else "embed")
 
 
-def _classifier_name(task: str, metric: Metric, radius_um: float, kind: Kind) -> str:
-    """The linear one, which came first, has no suffix."""
+def classifier_name(task: str, metric: Metric, radius_um: float, kind: Kind) -> str:
+    """Of its folder; the linear one, which came first, has no suffix."""
     return f"{task}-{metric}-{radius_um:g}um" + ("" if kind == "linear" else f"-{kind}")
 
 
-def _encoder_digest(run: Run) -> str:
+def encoder_digest_of(run: Run) -> str:
+    """What a classifier of this run's embeddings is tied to."""
     return str(files.read_json(run.path("encoder", "config.json"))["digest"])

@@ -122,7 +122,7 @@ def classify_predict(
 
     Example: segclr classify predict --config configs/demo.yaml --task cell_type --radius-um 10
     """
-    from pipelines.classify import predict_nodes
+    from pipelines.predictions import predict_nodes
     from pipelines.run import open_run
 
     run = open_run(read_config(config, set_, None))

@@ -25,7 +25,7 @@ from segclr.store.parquet import read_columns, write_columns
 __all__ = ["Subject", "read_node_result", "subject_of", "write_node_result"]
 
 _FORMAT = 1
-_COMMANDS = {"clusters": "cluster", "projections": "project"}
+_COMMANDS = {"clusters": "cluster", "predictions": "classify predict", "projections": "project"}
 _PACKAGES = ("segclr", "numpy", "scikit-learn")
 
 
@@ -76,7 +76,7 @@ def write_node_result(
 
     Args:
         run: to which they belong.
-        place: "clusters/<name>" or "projections/<name>".
+        place: "clusters/<name>", "predictions/<name>" or "projections/<name>".
         columns: values of each node, [n] each.
         subject: whose values they are.
         told: what the JSON says besides: method, settings, further packages' names.

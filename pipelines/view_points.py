@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.node_clusters import read_clusters
+from pipelines.node_results import read_node_result
 from pipelines.nodes import nodes_left
 from pipelines.run import Run
 from segclr import files
@@ -83,7 +83,7 @@ def read_points(run: Run, choice: PointChoice) -> tuple[NodePoints, list[str]]:
 
 
 def _best(run: Run) -> ColourBy:
-    if files.glob(run.path("predictions"), "*.parquet"):
+    if files.glob(run.path("predictions"), "*.json"):
         return "class"
     return "pca" if files.glob(run.path("embeddings"), "shard-*.parquet") else "segment"
 
@@ -117,21 +117,19 @@ _MAKERS = {
 def _table(run: Run, colour: str, name: str | None) -> tuple[dict[str, NDArray[Any]], str, list[str]]:
     """Columns of the table to colour by, sorted by key, what it is called, and what else there was."""
     folder = _FOLDERS[colour]
-    found = {
-        u.rsplit("/", 1)[1].removesuffix(".parquet"): u for u in files.glob(run.path(folder), "*.parquet")
-    }
+    found = [u.rsplit("/", 1)[1].removesuffix(".json") for u in files.glob(run.path(folder), "*.json")]
     if not found:
         msg = (
             f"{run.url} has no {folder} yet, so nodes cannot be coloured by {colour}: {_MAKERS[folder]} first"
         )
         raise MissingDataError(msg)
-    others = [other for other in list(found)[1:] if name is None]
-    name = name or next(iter(found))
+    others = [other for other in found[1:] if name is None]
+    name = name or found[0]
     if name not in found:
         msg = f"{run.url} has no {folder} {name!r}; it has {', '.join(found)}"
         raise ConfigError(msg)
     wanted = ("segment_id", "node_id", colour)
-    columns = read_clusters(run, name) if colour == "cluster" else read_columns(found[name], wanted)
+    columns, _ = read_node_result(run, f"{folder}/{name}")
     order = np.lexsort((columns["node_id"], columns["segment_id"]))
     told = [f"coloured by {folder} {name}; --table shows another: {', '.join(others)}"] if others else []
     return {k: columns[k][order] for k in wanted}, f"{colour} ({name})", told

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from pipelines.classifiers import read_threshold
-from pipelines.classify import evaluate_stage, fit_classifier, predict_nodes
+from pipelines.classify import evaluate_stage, fit_classifier
+from pipelines.predictions import predict_nodes, read_predictions
 from pipelines.run import Run
 from segclr import files
-from segclr.errors import ConfigError, CorruptDataError, EncoderError, LabelError, MissingDataError
+from segclr.errors import (
+    ConfigError,
+    CorruptDataError,
+    DataError,
+    EncoderError,
+    LabelError,
+    MissingDataError,
+)
 from segclr.store.parquet import read_columns
 from tests.pipelines.conftest import IDS, SHAPE_ZYX, write_precomputed
 
@@ -49,6 +57,8 @@ def test_a_classifier_is_fitted_then_applied_to_every_node(labelled_run):
     fit_classifier(labelled_run, "compartment", metric="path", radius_um=1.0, hold_out=False)
     rows = read_columns(predict_nodes(labelled_run, "compartment", metric="path", radius_um=1.0))
     assert set(rows["segment_id"].tolist()) == set(IDS.tolist())
+    again = read_predictions(labelled_run, "compartment-path-1um")
+    assert all((again[name] == column).all() for name, column in rows.items())
     np.testing.assert_allclose(rows["p_axon"] + rows["p_dendrite"] + rows["p_soma"], 1, atol=1e-6)
 
 
@@ -127,3 +137,17 @@ def test_a_damaged_threshold_is_told(halved_run):
     files.write_json(f"{url}/threshold.json", {"unknown": 0.3})
     with pytest.raises(CorruptDataError, match="does not hold a threshold"):
         predict_nodes(halved_run, "compartment", **NODE_ALONE)
+
+
+def test_predictions_of_other_embeddings_or_of_a_damaged_table_are_refused(halved_run):
+    fit_classifier(halved_run, "compartment", **NODE_ALONE)
+    url = predict_nodes(halved_run, "compartment", **NODE_ALONE)
+    whole = files.read_bytes(url)
+    files.write_bytes(url, whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    with pytest.raises(CorruptDataError, match="segclr classify predict"):
+        read_predictions(halved_run, "compartment-euclidean-0um")
+    files.write_bytes(url, whole)
+    told = files.read_json(url.replace(".parquet", ".json"))
+    files.write_json(url.replace(".parquet", ".json"), told | {"embeddings_digest": "earlier"})
+    with pytest.raises(DataError, match="other embeddings"):
+        read_predictions(halved_run, "compartment-euclidean-0um")

@@ -28,7 +28,6 @@ from segclr.data.skeleton_sources.precomputed import open_source
 from segclr.data.skeleton_sources.source import Unit
 from segclr.errors import ConfigError, MissingDataError, SegmentNotFoundError, UnreachableError
 from segclr.store.embeddings import open_embeddings
-from segclr.store.parquet import write_columns
 from tests.pipelines.conftest import ENVIRONMENT, IDS, SEGCLR, VOXEL_NM
 from tests.segclr.data.loopback import serving
 
@@ -43,19 +42,19 @@ def run(finished_run, tmp_path):
     run = saved_run(str(tmp_path / "run"))
     nodes = nodes_left(run)
     rows = np.arange(len(nodes) - 1)
-    columns = {"segment_id": nodes.segment_ids[rows], "node_id": nodes.node_ids[rows]}
-    classes = np.array(list(CLASSES))[rows % 3]
-    uncertainty = (rows / len(rows)).astype(np.float32)
     mixed = np.random.default_rng(0).permutation(len(rows))  # rows in any order
-    columns |= {"class": classes, "uncertainty": uncertainty}
-    url = run.path("predictions/compartment-path-1um.parquet")
-    write_columns(url, {k: v[mixed] for k, v in columns.items()})
+    values = {
+        "class": np.array(list(CLASSES))[mixed % 3],
+        "uncertainty": (mixed / len(rows)).astype(np.float32),
+    }
     everything = subject_of(run, "embeddings", method="kmeans-12", name=None, seed=0)
+    some = replace(everything, table=everything.table.take(mixed))
+    write_node_result(run, "predictions/compartment-path-1um", values, subject=some, told={})
     write_node_result(
         run,
         "clusters/kmeans-12",
-        {"cluster": (rows % 12 - 1).astype(np.int32)},
-        subject=replace(everything, table=everything.table.take(rows)),
+        {"cluster": (mixed % 12 - 1).astype(np.int32)},
+        subject=some,
         told={},
     )
     return run
@@ -234,7 +233,10 @@ def test_what_a_run_does_not_have_is_told_with_the_command_that_makes_it(run, tm
         read_points(run, PointChoice(colour="pca", table="compartment-path-1um"))
     with pytest.raises(SegmentNotFoundError, match="no nodes of segment 18446744073709551615"):
         read_points(run, PointChoice(segment_ids=(2**64 - 1,)))
-    shutil.copy(run.path("predictions/compartment-path-1um.parquet"), run.path("predictions/more.parquet"))
+    for kind in ("json", "parquet"):
+        shutil.copy(
+            run.path(f"predictions/compartment-path-1um.{kind}"), run.path(f"predictions/more.{kind}")
+        )
     assert read_points(run, PointChoice())[1][0].endswith("--table shows another: more")
     shutil.rmtree(run.path("predictions"))
     assert read_points(run, PointChoice())[0].colouring.title == "principal component"
