@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.aggregate import read_aggregated
 from pipelines.benchmark import EM_ALONE, MASK_ALONE, Benchmark
 from pipelines.blocks import Stage
+from pipelines.classifiers import new_classifier
 from pipelines.classify import labels_of
 from pipelines.features import read_features
 from pipelines.records import Outcome
@@ -145,8 +146,7 @@ def _unknown(bench: Benchmark) -> Iterator[Row]:
     )
     for left_out in np.unique(own.classes).tolist():
         known = own.take(np.flatnonzero(own.classes != left_out))
-        for name, make in _UNCERTAIN.items():
-            model = make(bench.top.config.seed).fit(known.vectors, known.classes, known.segment_ids)
+        for name, model in _uncertain(bench.top, known):
             for seed, nodes in zip(bench.tests, others, strict=True):
                 found = detection(model.uncertainty(nodes.vectors), nodes.classes == left_out)
                 yield {
@@ -161,16 +161,14 @@ def _unknown(bench: Benchmark) -> Iterator[Row]:
                 }
 
 
-def _residual(seed: int) -> UncertainClassifier:
-    from segclr.classify import ResNetClassifier
-
-    return ResNetClassifier(gaussian_process=True, random_state=seed)
-
-
-_UNCERTAIN: dict[str, Callable[[int], UncertainClassifier]] = {
-    "residual network, Gaussian process": _residual,
-    "linear, entropy": lambda seed: LinearClassifier(random_state=seed),
-}
+def _uncertain(run: Run, known: _Labelled) -> Iterator[tuple[str, UncertainClassifier]]:
+    """Fitted classifiers, by what their uncertainty is."""
+    rows = known.vectors, known.classes, known.segment_ids
+    network = new_classifier(run, "resnet").fit(*rows)
+    for uncertainty in ("variance", "dempster_shafer"):
+        name = f"Gaussian process, {uncertainty.replace('_', '-')}"
+        yield name, network.set_params(uncertainty_from=uncertainty)
+    yield "linear, entropy", LinearClassifier(random_state=run.config.seed).fit(*rows)
 
 
 def _retrieval(bench: Benchmark) -> Iterator[Row]:

@@ -21,11 +21,21 @@ _FILE = "threshold.json"
 
 
 def new_classifier(run: Run, kind: Kind) -> LinearClassifier | ResNetClassifier:
-    """An unfitted one, as the run's configuration has it; torch is imported for "resnet" only."""
+    """An unfitted one, as the run's configuration has it; torch is imported for "resnet" only.
+
+    The residual network sees directions, which is what contrastive training compares, and its variance
+    says how far a vector is from all it has learnt from: that finds types never seen (docs/benchmark.md).
+    """
     config = run.config
     if kind == "linear":
         return LinearClassifier(C=config.evaluate.probe_c, random_state=config.seed)
-    return classify.ResNetClassifier(device=config.embed.device, random_state=config.seed)
+    return classify.ResNetClassifier(
+        direction=True,
+        likelihood="gaussian",
+        uncertainty_from="variance",
+        device=config.embed.device,
+        random_state=config.seed,
+    )
 
 
 def load_classifier(url: str, kind: Kind, *, encoder_digest: str) -> LinearClassifier | ResNetClassifier:

@@ -86,9 +86,9 @@ def _labels_without_nodes(run: Run, ids: NDArray[np.uint64]) -> dict[str, int]:
 
 
 def _hold_out(run: Run, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """By the labels' own split where they have one, else drawn, within each cell type where known."""
-    table = cell_types(run)
-    if table is not None and "split" in table:
+    """By the labels' own split where they have one and it counts, else drawn, within each cell type."""
+    table, config = cell_types(run), run.config.pairs
+    if table is not None and "split" in table and config.split == "labels":
         held_out = np.isin(ids, segments_of(table, "test"))
         if not held_out.any() or held_out.all():
             msg = (
@@ -101,7 +101,7 @@ def _hold_out(run: Run, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
     if table is not None:
         known = {int(k): str(v) for k, v in zip(table["segment_id"], table["cell_type"], strict=True)}
         strata = np.array([known.get(int(i), "") for i in ids], dtype=str)
-    return hold_out_segments(ids, share=run.config.pairs.held_out, seed=run.config.seed, strata=strata)
+    return hold_out_segments(ids, share=config.held_out, seed=run.config.seed, strata=strata)
 
 
 def draw_stage(run: Run) -> Stage:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from segclr.errors import DataError, LabelError
 
-__all__ = ["checked_groups", "rows_to_classify", "rows_to_fit"]
+__all__ = ["centre_and_scale", "checked_groups", "directions", "rows_to_classify", "rows_to_fit"]
 
 
 def rows_to_fit(
@@ -82,3 +82,27 @@ def _in_one_line(estimator: BaseEstimator, error: ValueError) -> str:
     """What scikit-learn says is wrong, without its advice to take another of its own estimators."""
     advice = f"\n{type(estimator).__name__} does not accept"
     return " ".join(str(error).partition(advice)[0].split())
+
+
+def directions(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1, [n, d]; rows of zeros have no direction and stay."""
+    length = np.linalg.norm(X, axis=1, keepdims=True)
+    return np.asarray(X / np.where(length > 0, length, 1.0), dtype=np.float64)
+
+
+def centre_and_scale(
+    X: NDArray[np.float64], *, together: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and spread of each dimension, [d] each; a dimension that never changes has the spread 1.
+
+    Args:
+        X: [n, d].
+        together: all dimensions have one spread, their root mean square, so that directions keep their angles
+            and a dimension in which little happens stays small.
+    """
+    mean, spread = X.mean(axis=0), X.std(axis=0)
+    # A spread of rounding errors is none: to divide by it would blow them up.
+    constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    if together and not constant.all():
+        return mean, np.full(len(spread), np.sqrt(np.mean(np.square(spread))))
+    return mean, np.where(constant, 1.0, spread)

@@ -15,7 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from segclr.classify.gaussian_process import GaussianProcessLayer
-from segclr.classify.inputs import checked_groups, rows_to_classify, rows_to_fit
+from segclr.classify.inputs import (
+    centre_and_scale,
+    checked_groups,
+    directions,
+    rows_to_classify,
+    rows_to_fit,
+)
 from segclr.classify.residual import ResidualNetwork
 from segclr.classify.residual_fit import Schedule, fit_network, one_thread
 from segclr.classify.split import split_by_segment
@@ -53,7 +59,11 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         likelihood: "logistic" or "gaussian", how much a row adds to the precision; see
             :class:`~segclr.classify.gaussian_process.GaussianProcessLayer`.
         mean_field: factor of the variance; see :func:`~segclr.classify.uncertainty.mean_field_logits`.
-        uncertainty_from: "dempster_shafer" or "entropy", what :meth:`uncertainty` answers.
+        uncertainty_from: "dempster_shafer" or "entropy" of the shrunk logits, or "variance" of the Gaussian
+            process as a share of its prior's, which tells how far a vector is from all rows, be it
+            clearly on one class's side or not: what :meth:`uncertainty` answers.
+        direction: see the direction of a vector alone, not its length; contrastive training compares
+            directions.
         learning_rate: of Adam.
         l2: factor of the squared weights of the dense layers.
         epochs: most passes through the data; all are made where ``fit`` is given no groups.
@@ -67,7 +77,7 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: sorted classes, [k].
         network_: the trained network, float64, on the device.
-        mean_, scale_: float64 [d], of the standardisation.
+        mean_, scale_: float64 [d], of the standardisation; directions have one scale for all dimensions.
         n_features_in_: length of an embedding, d.
         n_iter_: epochs whose weights are kept.
     """
@@ -84,7 +94,8 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ridge: float = 1e-3,
         likelihood: Literal["logistic", "gaussian"] = "logistic",
         mean_field: float = MEAN_FIELD,
-        uncertainty_from: Literal["dempster_shafer", "entropy"] = "dempster_shafer",
+        uncertainty_from: Literal["dempster_shafer", "entropy", "variance"] = "dempster_shafer",
+        direction: bool = False,
         learning_rate: float = 1e-3,
         l2: float = 1e-3,
         epochs: int = 100,
@@ -106,6 +117,7 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.likelihood = likelihood
         self.mean_field = mean_field
         self.uncertainty_from = uncertainty_from
+        self.direction = direction
         self.learning_rate = learning_rate
         self.l2 = l2
         self.epochs = epochs
@@ -132,10 +144,8 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         values, self.classes_, target = rows_to_fit(self, X, y)
-        self.mean_, spread = values.mean(axis=0), values.std(axis=0)
-        # A spread of rounding errors is none: to divide by it would blow them up.
-        constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)
-        self.scale_ = np.where(constant, 1.0, spread)
+        values = self._seen(values)
+        self.mean_, self.scale_ = centre_and_scale(values, together=self.direction)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[target])
         train, held_out = self._sides(target, groups)
         device = resolve_device(self.device)
@@ -171,18 +181,23 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: X is not finite or its vectors have another length.
         """
-        values = self._standardised(rows_to_classify(self, X))
+        return self._outputs(X)[0]
+
+    def _outputs(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Shrunk logits [n, k], and the variance of each row's as a share of its prior's, 0 to 1, [n]."""
+        values = self._standardised(self._seen(rows_to_classify(self, X)))
         output = self.network_.output
         device = next(self.network_.parameters()).device
-        found = []
+        found, shares = [], []
         for x in torch.split(torch.from_numpy(values), _ROWS_AT_ONCE):
             h = self.network_.hidden(x.to(device))
             logits = self.network_.logits_of(h).cpu().numpy()
             if isinstance(output, GaussianProcessLayer):
                 variance = output.variance(h).cpu().numpy()
                 logits = mean_field_logits(logits, variance, factor=self.mean_field)
+                shares.append(np.clip(variance * self.ridge, 0.0, 1.0))
             found.append(logits)
-        return np.concatenate(found)
+        return np.concatenate(found), np.concatenate(shares or [np.zeros(len(values))])
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probability of each class in ``classes_``, float64 [n, k].
@@ -195,7 +210,7 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def uncertainty(self, X: ArrayLike) -> NDArray[np.float64]:
         """0 (sure) to 1, float64 [n], by ``uncertainty_from``."""
-        return self._uncertainty(self.logits(X))
+        return self._uncertainty(*self._outputs(X))
 
     def predict(self, X: ArrayLike, *, unknown_above: float | None = None) -> NDArray[Any]:
         """The most probable class of each row; "unknown" where the uncertainty is above a threshold.
@@ -204,11 +219,11 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             X: [n, d].
             unknown_above: 0 to 1; None always answers a class.
         """
-        logits = self.logits(X)
+        logits, share = self._outputs(X)
         answer: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
         if unknown_above is None:
             return answer
-        return call_unknown(answer, self._uncertainty(logits), unknown_above=unknown_above)
+        return call_unknown(answer, self._uncertainty(logits, share), unknown_above=unknown_above)
 
     def save(self, url: str, *, encoder_digest: str | None = None) -> None:
         """Write into a folder: ``model.safetensors`` and ``config.json``."""
@@ -243,7 +258,7 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = cls(**params)
         arrays = dict(stored.arrays)
         model.classes_ = stored.classes
-        model.mean_, model.scale_ = arrays.pop("mean"), arrays.pop("scale")
+        model.mean_, model.scale_ = (np.asarray(arrays.pop(k), dtype=np.float64) for k in ("mean", "scale"))
         model.n_iter_, model.n_features_in_ = int(arrays.pop("n_iter")[0]), len(model.mean_)
         network = model._new_network().double().eval().requires_grad_(requires_grad=False)
         state = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -260,8 +275,11 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_parameters(self) -> None:
         allowed = {
             "likelihood": ("logistic", "gaussian"),
-            "uncertainty_from": ("dempster_shafer", "entropy"),
+            "uncertainty_from": ("dempster_shafer", "entropy", "variance"),
         }
+        if self.uncertainty_from == "variance" and not self.gaussian_process:
+            msg = "uncertainty_from is variance, which only a gaussian_process has"
+            raise ConfigError(msg)
         if resolve_device(self.device).type == "mps":
             msg = f"device must be auto, cpu or cuda, got {self.device}: mps lacks the float64 of the answers"
             raise ConfigError(msg)
@@ -344,7 +362,14 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _standardised(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray((X - self.mean_) / self.scale_, dtype=np.float64)
 
-    def _uncertainty(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _seen(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return directions(X) if self.direction else X
+
+    def _uncertainty(
+        self, logits: NDArray[np.float64], variance_share: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        if self.uncertainty_from == "variance":
+            return variance_share
         if self.uncertainty_from == "dempster_shafer":
             return dempster_shafer(logits)
         return normalised_entropy(softmax(logits, axis=1))

@@ -170,7 +170,15 @@ class PairConfig(Section):
     length_power: float = Field(
         0.5, ge=0, le=1, description="a segment is drawn by its cable length to this power"
     )
-    held_out: float = Field(0.33, gt=0, lt=1, description="share of the segments kept from training")
+    split: Literal["labels", "drawn"] = Field(
+        "labels",
+        description="labels: the column split of labels.cell_types says which segments are kept from "
+        "training, where it has one; drawn: held_out of them, whatever labels say (then no classifier is "
+        "judged on this run's own labels)",
+    )
+    held_out: float = Field(
+        0.33, gt=0, lt=1, description="share of the segments kept from training, where no labels say which"
+    )
 
     @property
     def edges_nm(self) -> tuple[float, ...]:

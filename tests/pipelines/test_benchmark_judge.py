@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import benchmark_judge
 from pipelines.run import TRAINED, UNTRAINED
-from segclr.classify import LinearClassifier
+from segclr.classify import ResNetClassifier
 from segclr.classify.labels import Labels
 from segclr.config import load_config
 from segclr.store.embeddings import EmbeddingTable
@@ -82,15 +82,17 @@ def test_few_labels_are_drawn_anew_and_all_are_there_at_the_end(bench):
 def test_a_type_that_is_left_out_is_no_class_of_the_classifier(bench, monkeypatch):
     fitted = []
 
-    class Spy(LinearClassifier):
+    class Spy(ResNetClassifier):
         def fit(self, X, y, groups=None):
             fitted.append(set(y))
             return super().fit(X, y, groups)
 
-    monkeypatch.setattr(benchmark_judge, "_UNCERTAIN", {"spy": lambda seed: Spy(random_state=seed)})
+    monkeypatch.setattr(benchmark_judge, "new_classifier", lambda *_: Spy(epochs=2, n_features=64))
     rows = list(benchmark_judge.QUESTIONS["unknown"](bench))
     assert fitted == [set(CLASSES) - {c} for c in CLASSES]
-    assert {(r["left_out"], r["test_seed"]) for r in rows} == {(c, s) for c in CLASSES for s in (7, 8)}
+    methods = {"Gaussian process, variance", "Gaussian process, dempster-shafer", "linear, entropy"}
+    asked = {(m, c, s) for m in methods for c in CLASSES for s in (7, 8)}
+    assert sorted((r["method"], r["left_out"], r["test_seed"]) for r in rows) == sorted(asked)
     assert all(r["n_unknown"] == N_CELLS // 3 * PER_CELL for r in rows)
 
 

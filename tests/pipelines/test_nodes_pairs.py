@@ -142,3 +142,21 @@ def test_filters_that_leave_nothing_are_an_error(volumes, skeletons, tmp_path, f
         DataError, match=rf"no segment gets a node: .*nodes\.{next(iter(filters))} leaves none"
     ):
         do(config_of(volumes, run_folder, **filters), ["nodes"])
+
+
+def test_the_split_of_the_labels_counts_unless_it_shall_not(volumes, skeletons, tmp_path):
+    ids = sorted(IDS.tolist())
+    lines = [f"{i},{'ab'[n % 2]},{'test' if n == 0 else 'train'}" for n, i in enumerate(ids)]
+    (tmp_path / "types.csv").write_text("segment_id,cell_type,split\n" + "\n".join(lines) + "\n")
+    held_out = {}
+    for split in ("labels", "drawn"):
+        run = tmp_path / split
+        shutil.copytree(skeletons, run)
+        tree = config_of(volumes, run).model_dump(mode="json")
+        tree["labels"] = {"cell_types": str(tmp_path / "types.csv")}
+        tree["pairs"] |= {"split": split, "held_out": 0.5}
+        do(RunConfig.model_validate(tree), ["nodes", "pairs"])
+        sides = read_columns(str(run / "segments.parquet"))
+        held_out[split] = sides["segment_id"][sides["split"] == "held_out"].tolist()
+    assert held_out["labels"] == ids[:1]
+    assert {ids.index(i) % 2 for i in held_out["drawn"]} == {0, 1}  # of both types

@@ -18,12 +18,17 @@ def blobs(n_classes=3, *, n=240, d=6, seed=0):
     return X, np.array([f"class {i}" for i in range(n_classes)])[target], cells.astype(np.uint64)
 
 
-@pytest.mark.parametrize("gaussian_process", [True, False])
-def test_passes_scikit_learns_estimator_checks(gaussian_process):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"gaussian_process": False},
+        {"gaussian_process": True},
+        {"likelihood": "gaussian", "uncertainty_from": "variance"},
+    ],
+)
+def test_passes_scikit_learns_estimator_checks(kind):
     # 95 fits: small ones
-    model = ResNetClassifier(
-        gaussian_process=gaussian_process, width=32, n_features=128, epochs=60, device="cpu"
-    )
+    model = ResNetClassifier(width=32, n_features=128, epochs=60, device="cpu", **kind)
     results = check_estimator(model, on_skip=None)
     assert {r["status"] for r in results} <= {"passed", "skipped"}
 
@@ -54,6 +59,36 @@ def test_uncertainty_is_dempster_shafer_or_entropy_of_the_shrunk_logits():
     np.testing.assert_array_equal(model.uncertainty(X), dempster_shafer(logits))
     model.set_params(uncertainty_from="entropy")
     np.testing.assert_array_equal(model.uncertainty(X), normalised_entropy(softmax(logits, axis=1)))
+
+
+@pytest.mark.parametrize("likelihood", ["logistic", "gaussian"])
+def test_variance_is_what_all_rows_leave_of_the_priors(likelihood):
+    X, y, cells = blobs()
+    model = ResNetClassifier(**SMALL, likelihood=likelihood, uncertainty_from="variance", ridge=0.5)
+    model.fit(X, y, cells)
+    layer = model.network_.output
+
+    def features(rows):
+        return layer.features(model.network_.hidden(torch.from_numpy((rows - model.mean_) / model.scale_)))
+
+    own, new = features(X), features(X + 3)
+    p = (own @ layer.weight.T).softmax(dim=1)
+    weight = (p * (1 - p)).amax(dim=1) if likelihood == "logistic" else torch.ones(len(own))
+    precision = 0.5 * torch.eye(own.shape[1], dtype=torch.float64) + (own.T * weight) @ own
+    left = 0.5 * torch.einsum("nd,de,ne->n", new, torch.linalg.inv(precision), new)
+    np.testing.assert_allclose(model.uncertainty(X + 3), left.clamp(0, 1), atol=1e-9)
+    assert np.median(model.uncertainty(X + 30)) > np.quantile(model.uncertainty(X), 0.9)
+
+
+def test_directions_alone_count_where_that_is_asked_for():
+    X, y, cells = blobs()
+    X -= 100
+    model = ResNetClassifier(**SMALL, direction=True).fit(X, y, cells)
+    lengths = np.random.default_rng(1).uniform(0.1, 10, (len(X), 1))
+    np.testing.assert_allclose(model.predict_proba(lengths * X), model.predict_proba(X), atol=1e-9)
+    assert (model.predict(X) == y).mean() > 0.9
+    assert len(set(model.scale_.tolist())) == 1  # angles stay as they are
+    assert np.isfinite(model.predict_proba(np.zeros_like(X))).all()
 
 
 def test_uncertain_rows_are_called_unknown_and_no_others():
@@ -147,6 +182,7 @@ def test_bad_input_is_the_projects_own_error():
     [
         {"likelihood": "poisson"},
         {"uncertainty_from": "margin"},
+        {"uncertainty_from": "variance", "gaussian_process": False},
         {"epochs": 0},
         {"ridge": 0.0},
         {"l2": -1.0},
