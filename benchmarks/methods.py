@@ -1,6 +1,6 @@
 """Methods compared on made tissue: `segclr run configs/benchmark.yaml`, and its scores kept as a small file.
 
-    .venv/bin/python benchmarks/methods.py [RUN]    # RUN: a benchmark that is done; else an hour
+    .venv/bin/python benchmarks/methods.py [RUN]    # RUN: a benchmark that is done; else 70 minutes
 
 A score is the mean over the test tissues, with the lowest and the highest of them.
 """

@@ -42,7 +42,6 @@ BASE = [
 SETTINGS = {
     "base": [],
     "pairs up to 2.5 um": ["pairs.max_distance_nm=2500"],
-    "running mean of weights 0.99": ["train.ema_decay=0.99"],
     "2400 steps": ["train.steps=2400", "pairs.n_pairs=48000"],
     "16 blocks": ["tissue.n_blocks=16", "pairs.n_pairs=48000"],
     "16 blocks, nine in ten cells": ["tissue.n_blocks=16", "pairs.n_pairs=48000", "pairs.split=drawn"],
@@ -57,16 +56,19 @@ def main():
     )
     options = parser.parse_args()
     for name in options.only:
-        found = json.loads(RESULT.read_text()) if RESULT.exists() else {"settings": {}}
-        if name in found["settings"]:
+        if name in done():
             continue
-        found["machine"] = f"{processor()}, {os.cpu_count()} shared cores, CPU only; one core a setting"
-        found["settings"][name] = {
-            "changes": SETTINGS[name],
-            **scores(options.runs / name.replace(" ", "-"), name),
-        }
-        RESULT.write_text(json.dumps(found, indent=1) + "\n")
-        print(name, json.dumps(found["settings"][name]), flush=True)
+        found = {"changes": SETTINGS[name], **scores(options.runs / name.replace(" ", "-"), name)}
+        machine = f"{processor()}, {os.cpu_count()} shared cores, CPU only; one core a setting"
+        RESULT.write_text(
+            json.dumps({"machine": machine, "settings": {**done(), name: found}}, indent=1) + "\n"
+        )
+        print(name, json.dumps(found), flush=True)
+
+
+def done():
+    """What the result file holds by now."""
+    return json.loads(RESULT.read_text())["settings"] if RESULT.exists() else {}
 
 
 def scores(folder, name):

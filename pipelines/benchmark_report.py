@@ -43,6 +43,8 @@ from segclr.view import (
 __all__ = ["benchmark_report_stage"]
 
 _OVER = "Points: mean over test tissues; bars: lowest and highest of them"
+_FEWEST_IN_BIN = 10
+"""Nodes behind a point of the reliability diagram: the share of right answers among fewer is no share."""
 
 
 def benchmark_report_stage(bench: Benchmark) -> Stage:
@@ -226,7 +228,7 @@ def _calibration_section(top: Run) -> Section:
         of_bin = found.assign(
             sure=found["confidence"] * found["n"], right=found["accuracy"] * found["n"]
         ).groupby("from")[["n", "sure", "right"]]
-        sums = of_bin.sum()
+        sums = of_bin.sum().query(f"n >= {_FEWEST_IN_BIN}")
         n = sums["n"]
         curves[str(method)] = ((sums["sure"] / n).tolist(), (sums["right"] / n).tolist())
         told.append(f"{method} {mean_text(found.groupby('test_seed')['ece'].first())}")
@@ -234,7 +236,8 @@ def _calibration_section(top: Run) -> Section:
         name="calibration",
         figure=figure_reliability(curves),
         caption=f"Cell types within {types_radius_um(top):g} µm, linear classifier: share of right answers "
-        "where it is so and so sure, nodes of all test tissues; dashed: probabilities are right. Expected "
+        "where it is so and so sure, nodes of all test tissues, in bins of "
+        f"{_FEWEST_IN_BIN} nodes or more; dashed: probabilities are right. Expected "
         f"calibration error: {'; '.join(told)}.",
         alt=f"expected calibration error: {'; '.join(told)}",
         columns={name: rows[name].tolist() for name in map(str, rows)},
