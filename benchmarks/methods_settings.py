@@ -101,7 +101,8 @@ def scores(folder, name):
 def made(folder, *changes):
     """A run up to its aggregates; what is there is not made again."""
     config = load_config(str(TOP / "configs/benchmark.yaml"), [*BASE, f"run={folder}", *changes])
-    for command in ("tissue", "nodes", "pairs", "cubes", "train", "embed", "aggregate"):
+    cut = ("cubes",) if config.trains else ()
+    for command in ("tissue", "nodes", "pairs", *cut, "train", "embed", "aggregate"):
         run = run_one(config, command)
     return run
 
