@@ -136,13 +136,13 @@ def _wait(url: str, *, browse: bool) -> None:
     """Until Ctrl-C or a signal that asks to stop: that is how a viewer is meant to end."""
     import threading
 
-    typer.echo(url)
-    if browse:
-        _browse(url)
-    typer.echo("Ctrl-C ends it", err=True)
     try:
+        typer.echo(url)
+        if browse:
+            _browse(url)
+        typer.echo("Ctrl-C ends it", err=True)
         threading.Event().wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # who reads the URL may be quicker than the line after it
         typer.echo("ended", err=True)
 
 

@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
 import threading
+import time
 from dataclasses import replace
 from urllib.request import urlopen
 
@@ -179,6 +181,17 @@ def test_ctrl_c_is_a_good_end(finished_run):
         _, told = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in told
+
+
+def test_ctrl_c_right_after_the_url_is_a_good_end_too(run, monkeypatch):
+    def browse(url):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+
+    monkeypatch.setattr("pipelines.cli_view._browse", browse)
+    answer = CliRunner().invoke(app, ["view", run.url, "--color", "segment"])
+    assert answer.exit_code == 0, answer.output
+    assert answer.stderr.endswith("ended\n")
 
 
 def test_clusters_uncertainty_and_components_are_those_of_the_files(run):
