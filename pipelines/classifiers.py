@@ -1,4 +1,4 @@
-"""Kinds of classifiers that a run can fit, and the threshold for "unknown" beside a saved one."""
+"""Classifiers in a run's folder: kinds, names, and the threshold for "unknown" beside a saved one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,36 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.run import Run
 from segclr import classify, files
 from segclr.classify import LinearClassifier, Threshold
-from segclr.errors import CorruptDataError
+from segclr.config import Metric
+from segclr.errors import CorruptDataError, SegclrError
 
 if TYPE_CHECKING:
     from segclr.classify import ResNetClassifier
 
-__all__ = ["Kind", "load_classifier", "new_classifier", "read_threshold", "write_threshold"]
+__all__ = [
+    "Kind",
+    "classifier_faults",
+    "classifier_name",
+    "encoder_digest_of",
+    "load_classifier",
+    "new_classifier",
+    "read_threshold",
+    "write_threshold",
+]
 
 Kind = Literal["linear", "resnet"]
 
 _FILE = "threshold.json"
+
+
+def classifier_name(task: str, metric: Metric, radius_um: float, kind: Kind) -> str:
+    """Of its folder; the linear one, which came first, has no suffix."""
+    return f"{task}-{metric}-{radius_um:g}um" + ("" if kind == "linear" else f"-{kind}")
+
+
+def encoder_digest_of(run: Run) -> str:
+    """What a classifier of this run's embeddings is tied to."""
+    return str(files.read_json(run.path("encoder", "config.json"))["digest"])
 
 
 def new_classifier(run: Run, kind: Kind) -> LinearClassifier | ResNetClassifier:
@@ -72,3 +92,18 @@ def read_threshold(url: str) -> float | None:
     except TypeError as error:
         msg = f"{path} does not hold a threshold: {error}"
         raise CorruptDataError(msg) from error
+
+
+def classifier_faults(run: Run) -> list[str]:
+    """What is wrong with the fitted classifiers of a run, one line each."""
+    urls = files.glob(run.path("classifiers"), "*/*.*")
+    faults = []
+    for folder in sorted({url.rsplit("/", 1)[0] for url in urls}):
+        name = folder.rsplit("/", 1)[1]
+        kind: Kind = "resnet" if name.endswith("-resnet") else "linear"
+        try:
+            load_classifier(folder, kind, encoder_digest=encoder_digest_of(run))
+            read_threshold(folder)
+        except SegclrError as error:
+            faults.append(f"classifiers/{name}: {error}")
+    return faults

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from pipelines.aggregate import read_aggregated, settings
 from pipelines.blocks import Stage
-from pipelines.classifiers import Kind, new_classifier, write_threshold
+from pipelines.classifiers import (
+    Kind,
+    classifier_name,
+    encoder_digest_of,
+    new_classifier,
+    write_threshold,
+)
 from pipelines.features import read_features
 from pipelines.labels import cell_types, check_split, labels_digest
 from pipelines.nodes import read_nodes
@@ -43,8 +49,6 @@ from segclr.store.embeddings import EmbeddingTable
 __all__ = [
     "TASKS",
     "check_setting",
-    "classifier_name",
-    "encoder_digest_of",
     "encoders_of",
     "evaluate_stage",
     "fit_classifier",
@@ -270,13 +274,3 @@ def check_setting(run: Run, task: str, metric: Metric, radius_um: float) -> None
         )
         raise ConfigError(msg)
     stage_digest(run.url, "aggregate" if radius_um > 0 else "embed")
-
-
-def classifier_name(task: str, metric: Metric, radius_um: float, kind: Kind) -> str:
-    """Of its folder; the linear one, which came first, has no suffix."""
-    return f"{task}-{metric}-{radius_um:g}um" + ("" if kind == "linear" else f"-{kind}")
-
-
-def encoder_digest_of(run: Run) -> str:
-    """What a classifier of this run's embeddings is tied to."""
-    return str(files.read_json(run.path("encoder", "config.json"))["digest"])

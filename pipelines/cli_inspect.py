@@ -31,7 +31,8 @@ def status(run: RunFolder, *, as_json: AsJson = False) -> None:
 def validate(run: RunFolder, *, as_json: AsJson = False) -> None:
     """Check a run's files against its records.
 
-    Sizes and checksums of all files, and that every node is embedded exactly once, or listed as lost.
+    Sizes and checksums of all files, and that every node is embedded exactly once, or listed as lost; that
+    classifiers, predictions, clusters and projections are whole and of the encoder and embeddings there are.
 
     Example: segclr validate runs/demo
     """

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pipelines.embedding_folders import FolderFacts, folder_facts, read_folder_of
 from pipelines.run import Run
 from segclr import files
-from segclr.errors import ConfigError, CorruptDataError, DataError, MissingDataError
+from segclr.errors import ConfigError, CorruptDataError, DataError, MissingDataError, SegclrError
 from segclr.store.embeddings import EmbeddingTable
 from segclr.store.parquet import read_columns, write_columns
 
-__all__ = ["Subject", "read_node_result", "subject_of", "write_node_result"]
+__all__ = ["Subject", "node_result_faults", "read_node_result", "subject_of", "write_node_result"]
 
 _FORMAT = 1
 _COMMANDS = {"clusters": "cluster", "predictions": "classify predict", "projections": "project"}
@@ -127,3 +127,20 @@ def read_node_result(run: Run, place: str) -> tuple[dict[str, NDArray[Any]], dic
         msg = f"{url} was made from other embeddings than {told['embeddings']} holds now: {again}"
         raise DataError(msg)
     return read_columns(url), told
+
+
+def node_result_faults(run: Run) -> list[str]:
+    """What is wrong with the clusters, predictions and projections of a run, one line each.
+
+    A table without its JSON was left by a command that was killed between the two.
+    """
+    faults = []
+    for kind in _COMMANDS:
+        urls = files.glob(run.path(kind), "*")
+        names = {u.rsplit("/", 1)[1].rpartition(".")[0] for u in urls if u.endswith((".json", ".parquet"))}
+        for name in sorted(names):
+            try:
+                read_node_result(run, f"{kind}/{name}")
+            except SegclrError as error:
+                faults.append(f"{kind}/{name}: {error}")
+    return faults

@@ -8,8 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.aggregate import aggregated_folder
-from pipelines.classifiers import Kind, load_classifier, read_threshold
-from pipelines.classify import check_setting, classifier_name, encoder_digest_of
+from pipelines.classifiers import (
+    Kind,
+    classifier_name,
+    encoder_digest_of,
+    load_classifier,
+    read_threshold,
+)
+from pipelines.classify import check_setting
 from pipelines.node_results import read_node_result, subject_of, write_node_result
 from pipelines.run import TRAINED, Run
 from segclr import files

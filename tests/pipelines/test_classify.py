@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.classifiers import read_threshold
 from pipelines.classify import evaluate_stage, fit_classifier
+from pipelines.inspect import run_faults
 from pipelines.predictions import predict_nodes, read_predictions
 from pipelines.run import Run
 from segclr import files
@@ -151,3 +152,29 @@ def test_predictions_of_other_embeddings_or_of_a_damaged_table_are_refused(halve
     files.write_json(url.replace(".parquet", ".json"), told | {"embeddings_digest": "earlier"})
     with pytest.raises(DataError, match="other embeddings"):
         read_predictions(halved_run, "compartment-euclidean-0um")
+
+
+def test_validate_looks_at_classifiers_and_predictions(halved_run):
+    """Damage, an encoder or embeddings of an earlier training, and what a killed command left half."""
+    for kind in ("linear", "resnet"):
+        fit_classifier(halved_run, "compartment", **NODE_ALONE, kind=kind)
+    table = predict_nodes(halved_run, "compartment", **NODE_ALONE)
+    assert run_faults(halved_run.url)[0] == []
+    config = halved_run.path("encoder", "config.json")
+    encoder = files.read_bytes(config)
+    files.write_json(config, files.read_json(config) | {"digest": "another"})
+    faults = [f for f in run_faults(halved_run.url)[0] if f.startswith("classifiers/")]
+    assert [f.split(":")[0].removeprefix("classifiers/compartment-euclidean-0um") for f in faults] == [
+        "",
+        "-resnet",
+    ]
+    assert all("fit it again" in fault for fault in faults)
+    files.write_bytes(config, encoder)
+    files.remove(halved_run.path("classifiers", "compartment-euclidean-0um-resnet", "config.json"))
+    files.remove(table.replace(".parquet", ".json"))
+    ours = run_faults(halved_run.url)[0]
+    assert len(ours) == 2
+    assert ours[0].startswith("predictions/compartment-euclidean-0um: ")
+    assert "segclr classify predict" in ours[0]
+    assert ours[1].startswith("classifiers/compartment-euclidean-0um-resnet: ")
+    assert "config.json" in ours[1]
