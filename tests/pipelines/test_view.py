@@ -127,12 +127,20 @@ def test_a_picture_has_the_points_where_they_are_in_the_colours_of_the_legend(ru
         assert (legend == rgb(colour)).all(axis=1).any()
 
 
-def test_a_layer_that_does_not_load_is_an_error_that_names_it(run, chromium, served):
+@pytest.mark.parametrize(
+    ("name", "attribute", "value", "told"),
+    [
+        ("EM", "source", "precomputed://http://127.0.0.1:1/none", "EM: .*127.0.0.1:1"),
+        ("nodes by segment", "shader", "void main() { not GLSL }", "nodes by segment: "),
+    ],
+)
+def test_a_layer_that_does_not_load_is_an_error_that_names_it(
+    run, chromium, served, name, attribute, value, told
+):
     opened = open_viewer(run, PointChoice(colour="segment"))
     with opened.viewer.txn() as state:
-        state.layers["EM"].source = "precomputed://http://127.0.0.1:1/none"
-        state.layers["nodes by segment"].shader = "void main() { not GLSL }"
-    with pytest.raises(UnreachableError, match=r"cannot load EM: .*127.0.0.1:1.*; nodes by segment: "):
+        setattr(state.layers[name], attribute, value)
+    with pytest.raises(UnreachableError, match=f"cannot load {told}"):
         screenshot(opened)
 
 
