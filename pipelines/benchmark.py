@@ -19,7 +19,7 @@ from pipelines.blocks import Stage, run_stage
 from pipelines.busy import run_held
 from pipelines.cluster import Executors
 from pipelines.records import stage_digest
-from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run, open_run
+from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run, open_run, run_folder
 from pipelines.workflow import STAGES
 from segclr.config import BenchmarkConfig, EmbedConfig, RunConfig
 from segclr.errors import ConfigError
@@ -80,10 +80,11 @@ def run_benchmark(config: RunConfig, share: Share = WHOLE) -> Run:
     if not share.is_whole:
         msg = "a benchmark is not divided by --part: give it workers, such as --cluster slurm"
         raise ConfigError(msg)
-    top = open_run(config)
-    with run_held(top.url, shared=False), Executors(config.cluster, share) as executors:
-        for run, stage in _steps(top):
-            run_stage(run, replace(stage, without=None), executors)
+    with run_held(run_folder(config), shared=False):
+        top = open_run(config)
+        with Executors(config.cluster, share) as executors:
+            for run, stage in _steps(top):
+                run_stage(run, replace(stage, without=None), executors)
     return top
 
 

@@ -72,7 +72,8 @@ class _Job:
         if before is not None and before.failed is None and is_done(url, name, part, inputs=inputs):
             return before.rows  # another process on this folder was quicker
         outcome = self.stage.work(part)
-        if before is not None and before.failed is not None:
+        stood_in = read_record(url, name, part)  # it may have been given up, and set aside, meanwhile
+        if stood_in is not None and stood_in.failed is not None:
             forget_later(url, name)
         commit(url, name, part, outcome, inputs=inputs)
         return outcome.rows
@@ -185,16 +186,27 @@ class _Handout:
     def _stand_in(self, part: str, error: BaseException) -> bool:
         """Set a part aside; answers whether something stands in for it."""
         url, name = self.run.url, self.stage.name
+        outcome = self._without(part)
         try:
-            if self.stage.without is not None:
-                outcome = self.stage.without(part)
+            if outcome is None:
+                fail(url, name, part, error)
+            else:
                 commit(url, name, part, outcome, inputs=self.stage.inputs, failed=error)
-                return True
-            fail(url, name, part, error)
         except OSError as worse:
             msg = f"{name} {part} failed ({error}), and that cannot be noted: {worse}"
             raise StageFailedError(msg) from worse
-        return False
+        return outcome is not None
+
+    def _without(self, part: str) -> Outcome | None:
+        """What stands in for a part, unless that fails too: it may read the file that the part could not."""
+        if self.stage.without is None:
+            return None
+        try:
+            return self.stage.without(part)
+        except Exception as worse:  # noqa: BLE001  the part's own error is the one to tell
+            if error_kind(worse).stops:
+                self._stop(part, error_kind(worse), worse)
+            return None
 
 
 def _check_lost(run: Run, stage: Stage, lost: Sequence[LostPart]) -> None:

@@ -14,14 +14,14 @@ import os
 from collections.abc import Iterator
 
 from segclr import files
-from segclr.errors import RunBusyError
+from segclr.errors import ConfigError, RunBusyError
 
 __all__ = ["run_held"]
 
 
 @contextlib.contextmanager
 def run_held(url: str, *, shared: bool) -> Iterator[None]:
-    """Hold a run's folder, which exists.
+    """Hold a run's folder, which is made where it is absent, and is gone at the end where it is empty.
 
     Args:
         url: of the folder.
@@ -29,11 +29,18 @@ def run_held(url: str, *, shared: bool) -> Iterator[None]:
 
     Raises:
         RunBusyError: another process holds it.
+        ConfigError: it cannot be made or read.
     """
     if not files.is_local(url):
         yield
         return
-    descriptor = os.open(files.local_path(url), os.O_RDONLY)
+    path = files.local_path(url)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        msg = f"the run folder {url} cannot be made or read: {error.strerror or error}"
+        raise ConfigError(msg) from error
     try:
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -44,6 +51,10 @@ def run_held(url: str, *, shared: bool) -> Iterator[None]:
                     "--part i --of N, each with an i of its own"
                 )
                 raise RunBusyError(msg) from error
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # only where nothing came of it: a wrong configuration leaves nothing behind
     finally:
         os.close(descriptor)

@@ -17,7 +17,7 @@ from pipelines.cli_inspect import status, validate
 from pipelines.cli_options import Cluster, Config, Of, Part, Set, read_config, read_share
 from pipelines.cli_report import report
 from pipelines.cli_view import view
-from pipelines.signals import STATUS_UNFINISHED, stops_heard
+from pipelines.signals import STATUS_UNFINISHED, StopAskedError, stops_heard
 
 if TYPE_CHECKING:
     from segclr.config import RunConfig
@@ -249,20 +249,24 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    with stops_heard() as heard:
-        try:
-            app(arguments)
-        except SystemExit as end:
-            if end.code != _INTERRUPTED:
-                raise
-            why = f" by {heard[0].name}" if heard else ""
-            typer.echo(f"segclr: stopped{why}; the same command goes on from here", err=True)
-            sys.exit(STATUS_UNFINISHED if heard else 1)
-        except Exception as error:
-            if debug:
-                raise
-            typer.echo(f"segclr: error: {_one_line(error)}", err=True)
-            sys.exit(_status(error))
+    try:
+        with stops_heard() as heard:
+            try:
+                app(arguments)
+            except SystemExit as end:
+                if end.code != _INTERRUPTED:
+                    raise
+                raise (StopAskedError(heard[0].name) if heard else KeyboardInterrupt) from end
+            except Exception as error:
+                if debug:
+                    raise
+                typer.echo(f"segclr: error: {_one_line(error)}", err=True)
+                sys.exit(_status(error))
+    except KeyboardInterrupt as stop:  # wherever it came
+        asked = isinstance(stop, StopAskedError)
+        why = f" by {stop}" if asked else ""
+        typer.echo(f"segclr: stopped{why}; the same command goes on from here", err=True)
+        sys.exit(STATUS_UNFINISHED if asked else 1)
 
 
 def _one_line(error: Exception) -> str:

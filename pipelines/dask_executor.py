@@ -6,11 +6,13 @@ suspected, nothing queues on a worker that may die, and workers that come later 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +30,23 @@ _TICK_S = 1.0
 _GONE_S = 3.0
 """A worker that is not listed for so long is gone; until then Dask tells of its part itself."""
 
+_ANSWER_S = 30.0
+"""An answer lies on its worker until it is fetched; one that is not here by then died with it."""
+
+_ALIVE = ("running", "paused", "closing_gracefully")
+"""States in which a worker goes on with its part; "paused" is one above 80 % of its memory."""
+
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker as the scheduler lists it."""
+    """A worker as the scheduler lists it; one that is not ``ready`` works, but takes no further part."""
 
     address: str
     name: str
     memory: int
     memory_limit: int
     gpus: int
+    ready: bool = True
 
 
 def resources(config: ClusterConfig) -> dict[str, float]:
@@ -93,9 +102,12 @@ class DaskExecutor:
             UnfinishedError: no worker came in ``cluster.wait_s``.
         """
         end = time.monotonic() + self._config.wait_s
-        free = self._free()
-        while not free and not self._running:
-            if self._workers:
+        while True:
+            self._look()
+            free = self._free()
+            if free or self._running:
+                return len(free)
+            if self._config.gpus and self._workers and not any(w.gpus for w in self._workers.values()):
                 msg = (
                     f"cluster.gpus is {self._config.gpus}, but none of {len(self._workers)} workers offers a "
                     'GPU: start them with --resources "GPU=1", one process a GPU'
@@ -108,18 +120,17 @@ class DaskExecutor:
                 )
                 raise UnfinishedError(msg)
             time.sleep(0.1)
-            free = self._free()
-        return len(free)
 
     def _free(self) -> list[Worker]:
-        self._look()
         busy = {worker.address for _, worker in self._running.values()}
-        return [
-            w for a, w in self._workers.items() if a not in busy and (w.gpus > 0 or not self._config.gpus)
-        ]
+        idle = (w for address, w in self._workers.items() if address not in busy and w.ready)
+        return [w for w in idle if w.gpus > 0 or not self._config.gpus]
 
     def submit(self, job: Job, part: str) -> None:
-        """Send a part to an idle worker; every attempt is work of its own, so no result is reused."""
+        """Send a part to a worker that ``room`` found idle; every attempt is work of its own.
+
+        No result is reused, and should the worker have left since, its part is given up as any other.
+        """
         worker = self._free()[0]
         future = self._client.submit(
             job,
@@ -146,14 +157,18 @@ class DaskExecutor:
             return None  # was given up before
         part, worker = self._running.pop(future)
         if future.status == "finished":
-            return part, future.result()
-        if future.status == "error":
+            with contextlib.suppress(TimeoutError, CancelledError):
+                return part, future.result(timeout=_ANSWER_S)
+            future.cancel()
+        elif future.status == "error":
             error = future.exception()
             if isinstance(error, KilledWorker):
                 self._looked = -_TICK_S
                 return part, self._death(part, worker)
             return part, error
-        raise self._scheduler_lost()
+        if self._client.status != "running":
+            raise self._scheduler_lost()
+        return part, self._death(part, worker)  # after its work, with the answer
 
     def _gone(self) -> tuple[str, BaseException] | None:
         """A part whose worker is no longer listed: it left, or the scheduler does not tell."""
@@ -198,9 +213,10 @@ class DaskExecutor:
                 memory=int(facts.get("metrics", {}).get("memory", 0)),
                 memory_limit=int(facts.get("memory_limit") or 0),
                 gpus=int(facts.get("resources", {}).get("GPU", 0)),
+                ready=facts.get("status", "running") == "running",
             )
             for address, facts in listed.items()
-            if facts.get("status", "running") == "running"
+            if facts.get("status", "running") in _ALIVE
         }
         for future, (part, worker) in self._running.items():
             # the last word on a worker's memory is what its death is judged by

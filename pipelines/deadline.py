@@ -45,13 +45,14 @@ def with_deadline(call: Callable[[], Answer], *, seconds: float) -> Answer:
         # The input stays open until the answer is there: its end tells the child that nobody waits.
         answers: list[bytes] = []
         reader = threading.Thread(target=_communicate, args=(process, pickle.dumps(call), answers))
-        reader.start()
         try:
+            reader.start()
             reader.join(seconds)
             late = reader.is_alive()
         finally:
             process.kill()
-            reader.join()
+            if reader.ident is not None:  # a signal may come before it starts
+                reader.join()
     if late:
         msg = f"no answer within {seconds:g} s"
         raise TimeoutError(msg)
@@ -91,8 +92,9 @@ def _end_with_parent() -> None:
 def _main() -> None:
     call = pickle.loads(sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(8), "little")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    answers = sys.stdout.buffer
-    sys.stdout = sys.stderr  # what libraries print is no answer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries and their child processes print is no answer
+    sys.stdout = sys.stderr
     try:
         answer = (True, call())
     except Exception as error:  # noqa: BLE001  it is raised again where the answer is awaited

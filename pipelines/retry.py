@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
+import os
 from enum import StrEnum
 
 from segclr.config import ClusterConfig
@@ -78,7 +79,7 @@ def _is_full(error: BaseException) -> bool:
     """Whether a disk or quota is full; pyarrow and tensorstore put the number into the text alone."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
-    return "No space left on device" in str(error)
+    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 def most_attempts(kind: ErrorKind, config: ClusterConfig) -> int:

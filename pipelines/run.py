@@ -24,7 +24,16 @@ from segclr.errors import (
     VolumeError,
 )
 
-__all__ = ["TRAINED", "UNTRAINED", "EmbeddingSet", "Run", "missing_chunks", "open_run", "saved_config"]
+__all__ = [
+    "TRAINED",
+    "UNTRAINED",
+    "EmbeddingSet",
+    "Run",
+    "missing_chunks",
+    "open_run",
+    "run_folder",
+    "saved_config",
+]
 
 
 @dataclass(frozen=True)
@@ -213,7 +222,7 @@ def open_run(config: RunConfig) -> Run:
         EncoderError: it cannot be understood.
     """
     config = follow_encoder(config)
-    run = Run(_run_url(config.run), config)
+    run = Run(run_folder(config), config)
     if config.volume is not None:
         run.open_segmentation()
     saved_url = run.path("run.yaml")
@@ -239,8 +248,13 @@ def open_run(config: RunConfig) -> Run:
     return run
 
 
-def _run_url(url: str) -> str:
-    """A run's folder as an absolute path or a URL whose file system is at hand."""
+def run_folder(config: RunConfig) -> str:
+    """A run's folder as an absolute path or a URL whose file system is at hand.
+
+    Raises:
+        ConfigError: it is a file, or its file system is not at hand.
+    """
+    url = config.run
     if not files.is_local(url):
         try:
             files.exists(url)

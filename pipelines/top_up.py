@@ -40,5 +40,7 @@ class TopUp:
         for job in lost:
             del self._last_seen[job]
             self._cluster.worker_spec.pop(job, None)
+            if not self._queued:  # else Dask, which gives the number anew, takes it for the one that failed
+                self._cluster.workers.pop(job, None)
         if lost:
             self._scale()

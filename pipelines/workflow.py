@@ -12,7 +12,7 @@ from pipelines.embed import check_complete
 from pipelines.labels import check_labels
 from pipelines.lost import LostPart
 from pipelines.planned import planned_stages
-from pipelines.run import TRAINED, UNTRAINED, Run, open_run
+from pipelines.run import TRAINED, UNTRAINED, Run, open_run, run_folder
 from segclr.config import RunConfig
 from segclr.errors import ConfigError, LostNodesError
 
@@ -242,13 +242,14 @@ def _run(config: RunConfig, commands: list[str], share: Share) -> Run:
     _check_skeletons(config, commands)
     _check_encoder(config, commands)
     _check_device(config)
-    run = open_run(config)
-    check_labels(run)
     lost: list[LostPart] = []
-    with run_held(run.url, shared=not share.is_whole), Executors(config.cluster, share) as executors:
-        for command in commands:
-            for stage in planned_stages(run, command, STAGES[command](run), share):
-                lost += run_stage(run, stage, executors).lost
+    with run_held(run_folder(config), shared=not share.is_whole):  # before run.yaml is written
+        run = open_run(config)
+        check_labels(run)
+        with Executors(config.cluster, share) as executors:
+            for command in commands:
+                for stage in planned_stages(run, command, STAGES[command](run), share):
+                    lost += run_stage(run, stage, executors).lost
     if lost:
         raise LostNodesError(_tell(run, lost))
     return run

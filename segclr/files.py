@@ -6,6 +6,7 @@ an object store's upload is atomic by itself, so there the bytes are simply put.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 _TEMPORARY = ".partial-"
+_DELETIONS = 100
 
 
 def is_local(url: str) -> bool:
@@ -136,8 +138,11 @@ def _sync(path: Path) -> None:
 def remove(url: str) -> None:
     """Delete a file or a folder with all in it; nothing happens where it is absent."""
     filesystem, path = _filesystem(url)
-    if filesystem.exists(path):
-        filesystem.rm(path, recursive=True)
+    for _ in range(_DELETIONS):
+        if not filesystem.exists(path):
+            return
+        with contextlib.suppress(FileNotFoundError):  # another process may delete it at the same time
+            filesystem.rm(path, recursive=True)
 
 
 def read_json(url: str) -> Any:

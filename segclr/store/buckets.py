@@ -25,6 +25,8 @@ __all__ = ["bucket_rows", "read_bucket", "write_buckets"]
 
 _KEY = b"segclr.buckets"
 
+_UNREACHED = (ConnectionError, TimeoutError)
+
 
 def write_buckets(url: str, columns: Mapping[str, NDArray[Any]], buckets: NDArray[np.integer]) -> None:
     """Write rows by bucket, in their order within it: a row group each, whole file or none.
@@ -100,5 +102,7 @@ def _with_file(url: str, use: Any) -> Any:
     except CorruptDataError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and (error.errno is not None or isinstance(error, _UNREACHED)):
+            raise  # of the file system or the network: what is there may be whole
         msg = f"{url} is damaged: {error}"
         raise CorruptDataError(msg) from error

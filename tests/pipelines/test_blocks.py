@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.blocks import Stage, run_stage
 from pipelines.cluster import Executors
-from pipelines.records import Outcome, is_done, read_record
+from pipelines.records import Outcome, commit, failure, is_done, read_record
 from pipelines.run import Run
 from segclr.config import RunConfig
 from segclr.errors import AccessDeniedError, DataError, RunMismatchError, StageFailedError
@@ -124,3 +124,41 @@ def test_a_refusing_server_stops_the_stage_at_once(tmp_path):
     with pytest.raises(AccessDeniedError, match="part-2"):
         run_parts(make_run(tmp_path), work)
     assert attempts(tmp_path) == PARTS[:3]
+
+
+def without_some(folder: str, part: str) -> Outcome:
+    if part == "part-1":
+        msg = "the list of its nodes cannot be read either"
+        raise DataError(msg)
+    return Outcome()
+
+
+def test_where_what_stands_in_fails_too_the_part_is_noted_and_the_rest_is_done(tmp_path):
+    run = make_run(tmp_path, max_failed_parts=3)
+    work = partial(fail_on, str(tmp_path), ("part-1", "part-4"), DataError)
+    stage = Stage("stage", PARTS, work, INPUTS, without=partial(without_some, str(tmp_path)))
+    with (
+        Executors(run.config.cluster) as executors,
+        pytest.raises(StageFailedError, match="part-1 cannot be read"),
+    ):
+        run_stage(run, stage, executors)
+    assert failure(run.url, "stage", "part-1") == {"error": "DataError", "message": "part-1 cannot be read"}
+    assert read_record(run.url, "stage", "part-4").failed is not None
+    assert all(is_done(run.url, "stage", part, inputs=INPUTS) for part in PARTS if part != "part-1")
+
+
+def give_up_meanwhile(run_url: str, part: str) -> Outcome:
+    """The part is set aside, and a later stage built on that, while a worker still has it in hand."""
+    if part == "part-2":
+        commit(run_url, "embed", part, Outcome(), inputs=INPUTS, failed=TimeoutError("given up"))
+        commit(run_url, "compact", "shard", Outcome(), inputs={})
+    return write(run_url, part)
+
+
+def test_a_part_that_comes_late_after_it_was_set_aside_lets_later_stages_be_made_again(tmp_path):
+    run = make_run(tmp_path)
+    stage = Stage("embed", PARTS, partial(give_up_meanwhile, run.url), INPUTS)
+    with Executors(run.config.cluster) as executors:
+        run_stage(run, stage, executors)
+    assert read_record(run.url, "embed", "part-2").failed is None
+    assert read_record(run.url, "compact", "shard") is None

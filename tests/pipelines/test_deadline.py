@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -60,3 +61,23 @@ def fail(message):
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_child_process_of_the_call_prints_is_no_part_of_the_answer():
+    assert with_deadline(functools.partial(os.system, "echo hello"), seconds=60) == 0
+
+
+def test_a_signal_before_the_wait_ends_the_child_too(monkeypatch):
+    class Interrupted(threading.Thread):
+        def start(self):
+            super().start()
+            if self._target.__name__ == "_communicate":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.deadline.threading.Thread", Interrupted)
+    before = set(psutil.Process().children(recursive=True))
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        with_deadline(functools.partial(time.sleep, 200), seconds=300)
+    assert time.monotonic() - begin < 60
+    assert set(psutil.Process().children(recursive=True)) <= before

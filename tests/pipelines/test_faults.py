@@ -20,10 +20,16 @@ from pipelines.cluster import Executors
 from pipelines.inspect import run_status
 from pipelines.lost import lost_parts
 from pipelines.records import Outcome, failure, is_done, read_record
+from pipelines.run import open_run, saved_config
+from pipelines.signals import StopAskedError, stops_heard
+from pipelines.workflow import run_one
 from segclr import files
+from segclr.config import RunConfig
 from segclr.errors import (
+    ConfigError,
     CorruptDataError,
     DataError,
+    MissingDataError,
     RunBusyError,
     RunMismatchError,
     StageFailedError,
@@ -245,6 +251,39 @@ def test_a_second_run_on_one_folder_is_refused_and_an_array_is_not(tmp_path):
         pass
 
 
+def test_a_second_run_that_is_refused_leaves_the_configuration_of_the_first(tmp_path):
+    tree = {"name": "t", "tissue": {}, "run": str(tmp_path / "run")}
+    with run_held(tree["run"], shared=False):
+        run = open_run(RunConfig(**tree, seed=1))
+        with pytest.raises(RunBusyError):
+            run_one(RunConfig(**tree, seed=2), "tissue")
+        assert saved_config(run.url).seed == 1
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path):
+    volume = {"segmentation": f"precomputed://file://{tmp_path}/none", "voxel_size_nm": [8, 8, 8]}
+    with pytest.raises((ConfigError, MissingDataError, DataError)):
+        run_one(RunConfig(name="t", run=str(tmp_path / "run"), volume=volume), "nodes")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ConfigError, match="cannot be made"),
+        run_held(str(tmp_path / "file" / "run"), shared=False),
+    ):
+        pass
+
+
+def test_a_signal_that_python_dropped_is_heard_when_it_comes_again_much_later(monkeypatch):
+    with stops_heard() as heard:
+        with pytest.raises(StopAskedError):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # while it stops
+        monkeypatch.setattr("pipelines.signals._AGAIN_S", 0.0)
+        with pytest.raises(StopAskedError):
+            signal.raise_signal(signal.SIGTERM)
+    assert heard == [signal.SIGTERM] * 3
+
+
 def test_of_two_runs_started_at_once_one_does_all_and_the_other_says_so(tmp_path):
     first = start(tmp_path, kind="none", part_s=1.5)
     wait_until(lambda: recorded(tmp_path / "run"), "the first has begun")
@@ -337,7 +376,7 @@ def freeze_once(folder: str, part: str) -> Outcome:
 
 
 def test_a_worker_that_hangs_is_given_up_and_its_part_done_elsewhere(tmp_path):
-    run = make_run(tmp_path, **LOCAL, worker_ttl_s=5)
+    run = make_run(tmp_path, **LOCAL, worker_ttl_s=15)
     try:
         do(run, Stage("slow", names(5), partial(freeze_once, str(tmp_path)), INPUTS))
     finally:

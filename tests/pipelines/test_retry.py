@@ -32,6 +32,7 @@ from segclr.errors import (
         (OSError(errno.ENOSPC, "full"), ErrorKind.full),
         (OSError(errno.EDQUOT, "quota"), ErrorKind.full),
         (ValueError("tensorstore: No space left on device"), ErrorKind.full),
+        (ValueError("tensorstore: Disk quota exceeded"), ErrorKind.full),
         (CorruptDataError("crc"), ErrorKind.corrupt),
         (CubeError("outside"), ErrorKind.wrong),
         (MissingDataError("none"), ErrorKind.wrong),

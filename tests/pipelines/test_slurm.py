@@ -1,7 +1,9 @@
 """The paths through SLURM, exercised on a real one of one loopback node, which the tests start themselves."""
 
 import json
+import os
 import shlex
+import signal
 import stat
 import subprocess
 import sys
@@ -64,6 +66,37 @@ def n_done(tmp_path: Path) -> int:
     return len(list((tmp_path / "run" / "records" / "slow").glob("*.json")))
 
 
+def at_work(tmp_path: Path) -> set[str]:
+    """The jobs that have begun a part."""
+    logs = (tmp_path / "run" / "attempts").glob("*")
+    return {job for log in logs for line in log.read_text().splitlines() for job in line.split(" ")[1:]}
+
+
+@pytest.mark.parametrize("name", ["USR1", "TERM"])
+def test_a_signal_before_the_run_listens_requeues_the_task_too(tmp_path, name):
+    """Without SLURM: the script itself, a run that still imports, and a scontrol that only notes."""
+    program(tmp_path / "scontrol", f'echo "$@" >> {shlex.quote(str(tmp_path / "requeued"))}')
+    importing = program(
+        tmp_path / "importing", f"touch {shlex.quote(str(tmp_path / 'begun'))}; exec sleep 60"
+    )
+    task = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "4"}
+    task |= {"SLURM_ARRAY_JOB_ID": "17", "SEGCLR": importing, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(["bash", str(SCRIPT), "my.yaml"], env=os.environ | task) as process:
+        wait_until((tmp_path / "begun").exists, "it has begun")
+        process.send_signal(getattr(signal, f"SIG{name}"))
+        process.wait(timeout=50)
+    assert (tmp_path / "requeued").read_text() == "requeue 17_3\n"
+
+
+def test_a_run_that_a_signal_ends_by_itself_is_not_requeued(tmp_path):
+    program(tmp_path / "scontrol", f'echo "$@" >> {shlex.quote(str(tmp_path / "requeued"))}')
+    task = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "1"}
+    task |= {"SLURM_ARRAY_JOB_ID": "17", "SEGCLR": program(tmp_path / "dying", "kill -TERM $$")}
+    environment = os.environ | task | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(["bash", str(SCRIPT), "my.yaml"], env=environment, check=False).returncode == 143
+    assert not (tmp_path / "requeued").exists()
+
+
 def test_a_cancelled_worker_is_replaced_and_every_part_is_done(slurm, tmp_path):
     jobs = {"queue": "main", "walltime": "00:10:00", "skip_directives": ["--mem"]}
     jobs["prologue"] = [f"export PYTHONPATH={TOP}"]
@@ -72,7 +105,7 @@ def test_a_cancelled_worker_is_replaced_and_every_part_is_done(slurm, tmp_path):
     environment = slurm.environment | ENVIRONMENT
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=TOP) as process:
         try:
-            wait_until(lambda: n_done(tmp_path) >= 2 or process.poll() is not None, "some parts are done")
+            wait_until(lambda: len(at_work(tmp_path)) == 2 or process.poll() is not None, "both jobs work")
             first = set(slurm.jobs())
             assert len(first) == 2, process.stderr.read() if process.poll() is not None else first
             victim = sorted(first)[0]

@@ -13,7 +13,7 @@ class Cluster:
 
     def __init__(self, n_jobs: int) -> None:
         self.n_jobs, self.n_named = n_jobs, 0
-        self.worker_spec = {}
+        self.worker_spec, self.workers = {}, {}
         self.scale()
 
     def scale(self) -> None:
@@ -66,3 +66,22 @@ def test_what_never_came_waits_in_the_queue_or_failed_to_start(clock, queued, na
     clock[0] += 9
     look([])
     assert cluster.n_named == named
+
+
+def test_a_local_worker_that_failed_to_start_is_started_again_though_its_number_is_reused(clock):
+    """Dask opens what is wanted and not among its workers, where the failed one still is."""
+
+    class Numbered(Cluster):
+        def __init__(self) -> None:
+            super().__init__(2)
+            self.workers = {0: "running", 1: "failed"}
+
+        def scale(self) -> None:
+            self.worker_spec = {0: {}, 1: {}}
+
+    cluster = Numbered()
+    look = TopUp(cluster, cluster.scale, lost_s=8, queued=False)
+    look([worker("0")])
+    clock[0] += 9
+    look([worker("0")])
+    assert cluster.worker_spec.keys() - cluster.workers.keys() == {1}

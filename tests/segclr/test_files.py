@@ -136,3 +136,19 @@ def test_sha256_is_the_standards(content):
 )
 def test_local_urls_are_told_from_others(url, local):
     assert files.is_local(url) is local
+
+
+def test_what_another_process_deletes_at_the_same_time_is_deleted(tmp_path, monkeypatch):
+    (tmp_path / "records").mkdir()
+    for number in range(5):
+        (tmp_path / "records" / str(number)).write_text("")
+    delete = os.unlink
+
+    def second(path, **where):
+        delete(path, **where)
+        if str(path).endswith("2"):
+            delete(path, **where)  # as one that comes after the other process
+
+    monkeypatch.setattr(os, "unlink", second)
+    files.remove(str(tmp_path / "records"))
+    assert not (tmp_path / "records").exists()

@@ -1,3 +1,6 @@
+import errno
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,3 +49,28 @@ def test_absent_and_damaged_files_are_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(content[:200] + bytes([content[200] ^ 4]) + content[201:])
     with pytest.raises(CorruptDataError, match="damaged"):
         read_bucket(url, 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("by peer"),
+        TimeoutError("slow"),
+        OSError(errno.ESTALE, "stale"),
+        PermissionError(13, "no"),
+    ],
+)
+def test_a_file_that_cannot_be_reached_now_is_not_called_damaged(tmp_path, monkeypatch, error):
+    url = str(tmp_path / "a.parquet")
+    write_buckets(url, columns(4), np.array([7, 7, 2]))
+
+    whole = (tmp_path / "a.parquet").read_bytes()
+
+    class Unreachable(io.BytesIO):
+        def read(self, _n=-1):
+            raise error
+
+    monkeypatch.setattr("segclr.store.buckets.fsspec.open", lambda *_: Unreachable(whole))
+    with pytest.raises(type(error)) as caught:
+        read_bucket(url, 7)
+    assert not isinstance(caught.value, CorruptDataError)
