@@ -23,8 +23,9 @@ from pipelines.classifiers import (
 )
 from pipelines.features import read_features
 from pipelines.labels import cell_types, check_split, labels_digest
-from pipelines.nodes import read_nodes
+from pipelines.nodes import nodes_left
 from pipelines.pairs import held_out_segments
+from pipelines.progress import console
 from pipelines.records import Outcome, stage_digest
 from pipelines.run import TRAINED, UNTRAINED, EmbeddingSet, Run
 from segclr import files
@@ -45,6 +46,7 @@ from segclr.data.lookup import values_at
 from segclr.data.nodes import NodeTable
 from segclr.errors import ConfigError, LabelError
 from segclr.store.embeddings import EmbeddingTable
+from segclr.store.parquet import read_columns
 
 __all__ = [
     "TASKS",
@@ -56,6 +58,7 @@ __all__ = [
     "labels_of",
     "node_classes",
     "tasks_of",
+    "tell_absent_types",
 ]
 
 TASKS = ("compartment", "cell_type", "retrieval")
@@ -188,9 +191,21 @@ def _cell_type_labels(run: Run, segment_ids: NDArray[np.uint64]) -> Labels:
     return labels.within(segment_ids)
 
 
+def tell_absent_types(run: Run) -> None:
+    """Say how many segments of the table of cell types are none of the run's, if any: ids may be damaged."""
+    types = cell_types(run)
+    if types is None:
+        return
+    ours = read_columns(run.path("segments.parquet"), ["segment_id"])["segment_id"]
+    n = int((~np.isin(types["segment_id"].to_numpy(), ours)).sum())
+    if n:
+        told = f"{n} of {len(types)} segments in {run.labels.cell_types} have no node here and are left out"
+        console().print(told, markup=False)
+
+
 def _compartments(run: Run) -> Labels:
-    """Class of each node from the label volume; values without a name are left unlabelled."""
-    labels, nodes = run.labels, read_nodes(run)
+    """Class of each node that is not lost, from the label volume; values without a name label nothing."""
+    labels, nodes = run.labels, nodes_left(run)
     values = values_at(run.open_compartments(), nodes.points_nm)
     names: NDArray[Any] = np.array([labels.compartment_names.get(int(v), "") for v in values], dtype=str)
     named = names != ""
@@ -226,13 +241,22 @@ def fit_classifier(
 
     Raises:
         LabelError: a class has too few training cells for what is to be chosen on held-out ones.
-        ConfigError: the task takes no classifier or has no labels, or the run does not aggregate so.
+        ConfigError: the task takes no classifier or has no labels, the run does not aggregate so, or a
+            threshold is wanted of a classifier that is fitted on all cells.
         MissingDataError: the run has no embeddings yet.
     """
     check_setting(run, task, metric, radius_um)
+    if unknown_rate is not None and not hold_out:
+        msg = (
+            "a threshold for 'unknown' is chosen on cells that are left out, and is not that of a classifier "
+            "fitted on all: give --unknown-rate or --no-hold-out, not both"
+        )
+        raise ConfigError(msg)
     check_split(run, held_out_segments(run))
     table = read_aggregated(run, TRAINED, metric=metric, radius_um=radius_um)
     joined, split = labelled_nodes(run, task, table)
+    if task == "cell_type":
+        tell_absent_types(run)
     rows = joined.rows[split.train]
     X, y, cells = table.embeddings[rows], joined.classes[split.train], table.segment_ids[rows]
     lonely = [c for c in np.unique(y) if len(np.unique(cells[y == c])) < 2]

@@ -96,7 +96,7 @@ def classify_fit(
         hold_out=hold_out,
     )
     if unknown_rate is not None:
-        typer.echo(f"unknown above an uncertainty of {read_threshold(url):.3f}", err=True)
+        typer.echo(f"unknown above an uncertainty of {read_threshold(url):.3g}", err=True)
     typer.echo(url)
 
 

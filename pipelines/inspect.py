@@ -7,7 +7,6 @@ from typing import Any
 
 from pipelines.embed import check_complete
 from pipelines.lost import ORDER, lost_parts
-from pipelines.node_results import node_result_faults
 from pipelines.pace import pace
 from pipelines.records import broken_files, failure, read_record, read_total, stage_counts
 from pipelines.run import TRAINED, UNTRAINED, Run, saved_config
@@ -161,9 +160,8 @@ def run_faults(url: str) -> tuple[list[str], list[str]]:
                 check_complete(run, which)
             except SegclrError as error:
                 faults.append(str(error))
-    faults += node_result_faults(run)
-    if files.exists(run.path("classifiers")):
-        from pipelines.classifiers import classifier_faults
+    from pipelines.classifiers import classifier_faults  # scikit-learn, which `segclr status` does without
+    from pipelines.node_results import node_result_faults
 
-        faults += classifier_faults(run)
+    faults += [*classifier_faults(run), *node_result_faults(run)]
     return faults, [f"{part.stage} {part}" for part in lost_parts(run.url)]

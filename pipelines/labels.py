@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.run import Run
 from segclr import files
+from segclr.classify import UNKNOWN
 from segclr.config import LabelConfig, digest
 from segclr.errors import LabelError
 from segclr.store.parquet import read_columns, read_folder
@@ -51,6 +52,9 @@ def _check_compartments(run: Run) -> None:
             f"{ours.start} to {ours.stop} (x, y, z); both must be the same"
         )
         raise LabelError(msg)
+    if UNKNOWN in run.labels.compartment_names.values() or "" in run.labels.compartment_names.values():
+        msg = f"labels.compartment_names: {UNKNOWN!r} and '' name no class; leave such values out"
+        raise LabelError(msg)
     if labels.dtype.kind not in "ui":
         msg = f"labels.compartments must hold integers, got {labels.dtype} in {labels.url}"
         raise LabelError(msg)
@@ -88,7 +92,8 @@ def cell_types(run: Run) -> pd.DataFrame | None:
 
     Raises:
         LabelError: the table lacks a column, has an empty cell, names a segment twice, has ids that are not
-            whole numbers from 1 to 2**64 - 1, or a split that is neither train nor test.
+            whole numbers from 1 to 2**64 - 1, a type that is no name, or a split that is neither train nor
+            test.
     """
     url = run.labels.cell_types
     if url is None:
@@ -109,6 +114,10 @@ def cell_types(run: Run) -> pd.DataFrame | None:
     if table["segment_id"].duplicated().any():
         first = int(table["segment_id"][table["segment_id"].duplicated()].iloc[0])
         msg = f"{url}: segment {first} comes more than once"
+        raise LabelError(msg)
+    strange = [repr(t) for t in table["cell_type"].unique() if not isinstance(t, str) or t in ("", UNKNOWN)]
+    if strange:
+        msg = f"{url}: cell_type {', '.join(strange[:3])} is no type's name; leave unlabelled segments out"
         raise LabelError(msg)
     if "split" in table and not set(table["split"]) <= {"train", "test"}:
         strange = sorted(set(table["split"]) - {"train", "test"})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.classify import encoders_of
+from pipelines.classify import encoders_of, tell_absent_types
 from pipelines.labels import cell_types, check_split
 from pipelines.pairs import held_out_segments
 from pipelines.records import stage_digest
@@ -37,6 +37,7 @@ def score_merges(run: Run, *, radius_um: float) -> str:
         LabelError: types cannot be learned from the labelled training segments.
     """
     types = _types(run)
+    tell_absent_types(run)
     train, classes = _labelled(run, TRAINED, types, held_out=False)
     if not len(train):
         msg = f"no training segment of {run.url} has a cell type in {run.labels.cell_types}; label some"

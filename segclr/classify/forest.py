@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from segclr.classify.evaluate import Evaluation, evaluate
-from segclr.classify.split import Split
+from segclr.classify.split import Split, check_no_leak
 from segclr.errors import DataError
 
 __all__ = ["forest_baseline", "forest_classifier"]
@@ -39,7 +39,10 @@ def forest_baseline(
 
     Raises:
         DataError: lengths differ or a feature is not finite.
+        LabelError: a cell stands on both sides.
     """
+    if groups is not None:
+        check_no_leak(groups[split.train], groups[split.test])
     if features.ndim != 2 or len(features) != len(classes) or not np.isfinite(features).all():
         msg = f"features must be finite [n, k] with n = {len(classes)} classes, got {features.shape}"
         raise DataError(msg)

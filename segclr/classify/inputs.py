@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from segclr.errors import DataError, LabelError
+from segclr.errors import ConfigError, DataError, LabelError
 
-__all__ = ["centre_and_scale", "checked_groups", "directions", "rows_to_classify", "rows_to_fit"]
+__all__ = [
+    "centre_and_scale",
+    "check_class_weight",
+    "checked_groups",
+    "directions",
+    "rows_to_classify",
+    "rows_to_fit",
+]
 
 
 def rows_to_fit(
@@ -28,6 +36,9 @@ def rows_to_fit(
         values, given = validate_data(estimator, X, y, dtype=np.float64, ensure_min_samples=2)
     except ValueError as error:
         raise DataError(_in_one_line(estimator, error)) from error
+    if given.dtype.kind == "O" and any(c is None for c in given.tolist()):
+        msg = "y has rows without a class (None); leave unlabelled rows out"
+        raise DataError(msg)
     try:
         check_classification_targets(given)
     except ValueError as error:
@@ -37,6 +48,23 @@ def rows_to_fit(
         msg = f"a classifier needs at least two classes, got one class: {classes[0]}"
         raise LabelError(msg)
     return values, classes, target
+
+
+def check_class_weight(class_weight: Any, classes: NDArray[Any]) -> None:
+    """Refuse weights that would silently be none.
+
+    Raises:
+        ConfigError: neither None nor "balanced" nor a mapping, or one that names a class there is not.
+    """
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
+    if not isinstance(class_weight, Mapping):
+        msg = f"class_weight is None, 'balanced' or a mapping of classes to weights, got {class_weight!r}"
+        raise ConfigError(msg)
+    strange = [name for name in class_weight if name not in classes.tolist()]
+    if strange:
+        msg = f"class_weight names {', '.join(map(repr, strange))}, but the classes are {classes.tolist()}"
+        raise ConfigError(msg)
 
 
 def rows_to_classify(estimator: BaseEstimator, X: ArrayLike) -> NDArray[np.float64]:

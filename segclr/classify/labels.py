@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from segclr.errors import LabelError
 from segclr.store.embeddings import EmbeddingTable
 
-__all__ = ["Joined", "Labels", "join_labels", "name_some"]
+__all__ = ["Joined", "Labels", "exact_ids", "join_labels", "name_some"]
 
 _Key = NDArray[np.void]
 
@@ -25,7 +27,8 @@ class Labels:
         node_ids: uint32 [m], or None where a label holds for the whole segment.
 
     Raises:
-        LabelError: ids are not uint64, lengths differ, a class is empty, or a place is labelled twice.
+        LabelError: ids are not uint64 or uint32, lengths differ, a class is no text or empty, or a place is
+            labelled twice.
     """
 
     segment_ids: NDArray[np.uint64]
@@ -38,10 +41,10 @@ class Labels:
         if ids.dtype != np.uint64:
             msg = f"segment_ids of labels must be uint64, got {ids.dtype}: ids above 2**53 may be damaged"
             raise LabelError(msg)
-        classes = np.asarray(self.classes, dtype=str)
+        classes = _as_classes(self.classes)
         object.__setattr__(self, "classes", classes)
         if self.node_ids is not None:
-            object.__setattr__(self, "node_ids", np.asarray(self.node_ids, dtype=np.uint32))
+            object.__setattr__(self, "node_ids", _as_node_ids(self.node_ids))
         lengths = {len(ids), len(classes), len(ids) if self.node_ids is None else len(self.node_ids)}
         if len(lengths) > 1:
             msg = f"columns of labels must have one length, got {sorted(lengths)}"
@@ -58,9 +61,13 @@ class Labels:
         """Number of labels."""
         return len(self.segment_ids)
 
-    def within(self, segment_ids: NDArray[np.uint64]) -> Labels:
-        """The labels of these segments only; compare lengths to report how many were left out."""
-        keep = np.isin(self.segment_ids, segment_ids)
+    def within(self, segment_ids: NDArray[np.uint64] | Iterable[int]) -> Labels:
+        """The labels of these segments only; compare lengths to report how many were left out.
+
+        Raises:
+            LabelError: the ids may be damaged.
+        """
+        keep = np.isin(self.segment_ids, exact_ids(segment_ids))
         nodes = None if self.node_ids is None else self.node_ids[keep]
         return Labels(segment_ids=self.segment_ids[keep], classes=self.classes[keep], node_ids=nodes)
 
@@ -104,6 +111,48 @@ def join_labels(table: EmbeddingTable, labels: Labels) -> Joined:
         raise LabelError(msg)
     found = order[np.searchsorted(wanted[order], rows[known])]
     return Joined(rows=known, classes=labels.classes[found], n_unlabelled=len(table) - len(known))
+
+
+def exact_ids(segment_ids: NDArray[np.generic] | Iterable[int]) -> NDArray[np.uint64]:
+    """Ids as uint64, none through float: numpy compares uint64 with int64 in float64.
+
+    Args:
+        segment_ids: uint64 [n], or Python's own whole numbers.
+
+    Raises:
+        LabelError: an array of another type, or something that is no id.
+    """
+    if isinstance(segment_ids, np.ndarray):
+        if segment_ids.dtype != np.uint64:
+            msg = f"segment ids must be uint64, got {segment_ids.dtype}: ids above 2**53 may be damaged"
+            raise LabelError(msg)
+        return np.asarray(segment_ids, dtype=np.uint64)
+    try:
+        return np.array([operator.index(i) for i in segment_ids], dtype=np.uint64)
+    except (TypeError, OverflowError) as error:
+        msg = f"segment ids are whole numbers from 0 to 2**64 - 1: {error}"
+        raise LabelError(msg) from error
+
+
+def _as_classes(given: NDArray[np.generic]) -> NDArray[np.str_]:
+    """Text; what is missing in a table is no class of its own."""
+    classes = np.asarray(given)
+    strange = (
+        [c for c in classes.ravel().tolist() if not isinstance(c, str)] if classes.dtype.kind in "Of" else []
+    )
+    if strange:
+        msg = f"classes are text, got {strange[0]!r} in {len(strange)} rows; leave unlabelled places out"
+        raise LabelError(msg)
+    return classes.astype(str)
+
+
+def _as_node_ids(given: NDArray[np.generic]) -> NDArray[np.uint32]:
+    nodes = np.asarray(given)
+    if len(nodes) and (nodes.dtype.kind not in "ui" or nodes.min() < 0 or nodes.max() >= 2**32):
+        some = nodes[:3].tolist()
+        msg = f"node_ids of labels are whole numbers from 0 to 2**32 - 1, got {nodes.dtype} such as {some}"
+        raise LabelError(msg)
+    return nodes.astype(np.uint32)
 
 
 def name_some(segment_ids: NDArray[np.generic]) -> str:

@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from segclr.classify.inputs import checked_groups, rows_to_classify, rows_to_fit
+from segclr.classify.inputs import check_class_weight, checked_groups, rows_to_classify, rows_to_fit
 from segclr.classify.storage import Stored, load_stored, plain_class_weight, read_class_weight, save_stored
 from segclr.classify.temperature import fit_temperature
 from segclr.classify.uncertainty import call_unknown, normalised_entropy
@@ -93,12 +93,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 divide one. Without, C is 1 unless it is given, and nothing is calibrated.
 
         Raises:
-            ConfigError: the solver is unknown, or cannot tell so many classes.
+            ConfigError: the solver is unknown or cannot tell so many classes, C is not above 0, or a weight
+                given to what is no class.
             DataError: X or y cannot be used: not finite, of differing lengths, no rows.
             LabelError: fewer than two classes, or groups too few to choose C or calibrate by.
         """
         values, self.classes_, target = rows_to_fit(self, X, y)
-        self._check_solver()
+        self._check_parameters()
         self.C_ = 1.0 if self.C is None else float(self.C)
         self.temperature_ = 1.0
         if groups is not None and (self.C is None or self.calibrate):
@@ -183,7 +184,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return self.solver
         return "liblinear" if len(self.classes_) == 2 and n_rows <= _LIBLINEAR_ROWS else "lbfgs"
 
-    def _check_solver(self) -> None:
+    def _check_parameters(self) -> None:
+        check_class_weight(self.class_weight, self.classes_)
+        candidates = self.C_grid if self.C is None else (self.C,)
+        if not len(candidates) or not all(C > 0 for C in candidates):
+            msg = f"C must be above 0, and C_grid hold such; got C={self.C} and C_grid={tuple(self.C_grid)}"
+            raise ConfigError(msg)
         if self.solver not in _SOLVERS:
             msg = f"solver must be {', '.join(_SOLVERS)}, got {self.solver!r}"
             raise ConfigError(msg)

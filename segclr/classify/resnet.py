@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from segclr.classify.gaussian_process import GaussianProcessLayer
 from segclr.classify.inputs import (
     centre_and_scale,
+    check_class_weight,
     checked_groups,
     directions,
     rows_to_classify,
@@ -146,6 +147,7 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         values, self.classes_, target = rows_to_fit(self, X, y)
         values = self._seen(values)
         self.mean_, self.scale_ = centre_and_scale(values, together=self.direction)
+        check_class_weight(self.class_weight, self.classes_)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[target])
         train, held_out = self._sides(target, groups)
         device = resolve_device(self.device)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segclr.classify.labels import name_some
+from segclr.classify.labels import exact_ids, name_some
 from segclr.errors import ConfigError, LabelError
 
 __all__ = ["Split", "check_no_leak", "split_by_segment", "split_from_segments"]
@@ -67,17 +68,17 @@ def split_by_segment(
 def split_from_segments(
     segment_ids: NDArray[np.uint64],
     *,
-    train_segments: NDArray[np.uint64],
-    test_segments: NDArray[np.uint64],
+    train_segments: NDArray[np.uint64] | Iterable[int],
+    test_segments: NDArray[np.uint64] | Iterable[int],
 ) -> Split:
     """The rows of two given sets of segments; rows of neither stand on no side.
 
     Raises:
-        LabelError: a segment is in both sets, or one side has no row.
+        LabelError: a segment is in both sets, one side has no row, or ids are arrays of another type.
     """
-    check_no_leak(train_segments, test_segments)
-    train = np.flatnonzero(np.isin(segment_ids, train_segments))
-    test = np.flatnonzero(np.isin(segment_ids, test_segments))
+    rows, sides = exact_ids(segment_ids), (exact_ids(train_segments), exact_ids(test_segments))
+    check_no_leak(*sides)
+    train, test = (np.flatnonzero(np.isin(rows, side)) for side in sides)
     if len(train) == 0 or len(test) == 0:
         msg = f"both sides need rows, got {len(train)} to fit on and {len(test)} to judge by"
         raise LabelError(msg)
@@ -88,9 +89,12 @@ def check_no_leak(train_segments: NDArray[np.generic], test_segments: NDArray[np
     """Make sure that no segment, or whatever names a cell, stands on both sides.
 
     Raises:
-        LabelError: some do; their ids are named.
+        LabelError: some do; their ids are named. Or the two cannot be compared exactly.
     """
-    both = np.intersect1d(train_segments, test_segments)
+    sides = np.asarray(train_segments), np.asarray(test_segments)
+    if sides[0].dtype.kind != sides[1].dtype.kind:
+        sides = exact_ids(train_segments), exact_ids(test_segments)
+    both = np.intersect1d(*sides)
     if len(both):
         msg = f"{len(both)} segments stand on both sides of the split: {name_some(both)}"
         raise LabelError(msg)

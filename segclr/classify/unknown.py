@@ -87,7 +87,7 @@ def _interval(
     levels, level = np.unique(values, return_inverse=True)
     n_levels = len(levels)
     if n_levels > _MOST_LEVELS:
-        level = np.argsort(np.argsort(values, kind="stable"), kind="stable") * _MOST_LEVELS // len(values)
+        level = np.searchsorted(np.sort(values), values) * _MOST_LEVELS // len(values)  # ties have one level
         n_levels = _MOST_LEVELS
     cells, cell = np.unique(groups, return_inverse=True)
     place = (cell * 2 + positive) * n_levels + level

@@ -7,9 +7,13 @@ import pytest
 
 from pipelines.classifiers import read_threshold
 from pipelines.classify import evaluate_stage, fit_classifier
+from pipelines.embed import compact_stage, embed_stage
 from pipelines.inspect import run_faults
+from pipelines.labels import check_labels
+from pipelines.pairs import held_out_segments
 from pipelines.predictions import predict_nodes, read_predictions
-from pipelines.run import Run
+from pipelines.records import commit, read_record
+from pipelines.run import TRAINED, Run
 from segclr import files
 from segclr.errors import (
     ConfigError,
@@ -19,7 +23,7 @@ from segclr.errors import (
     LabelError,
     MissingDataError,
 )
-from segclr.store.parquet import read_columns
+from segclr.store.parquet import read_columns, write_columns
 from tests.pipelines.conftest import IDS, SHAPE_ZYX, write_precomputed
 
 NODE_ALONE = {"metric": "euclidean", "radius_um": 0.0}
@@ -121,7 +125,7 @@ def test_a_class_of_one_training_cell_is_told_with_its_way_out(labelled_run, kin
     setting = NODE_ALONE | {"kind": kind}
     with pytest.raises(LabelError, match=r"axon, soma has one training cell only.*--no-hold-out"):
         fit_classifier(labelled_run, "compartment", **setting)
-    with pytest.raises(LabelError, match=r"axon \(1\), dendrite \(2\), soma \(1\) .* fewer than three cells"):
+    with pytest.raises(ConfigError, match="--unknown-rate or --no-hold-out, not both"):
         fit_classifier(labelled_run, "compartment", **setting, unknown_rate=0.05, hold_out=False)
 
 
@@ -174,7 +178,59 @@ def test_validate_looks_at_classifiers_and_predictions(halved_run):
     files.remove(table.replace(".parquet", ".json"))
     ours = run_faults(halved_run.url)[0]
     assert len(ours) == 2
-    assert ours[0].startswith("predictions/compartment-euclidean-0um: ")
-    assert "segclr classify predict" in ours[0]
-    assert ours[1].startswith("classifiers/compartment-euclidean-0um-resnet: ")
-    assert "config.json" in ours[1]
+    assert ours[0].startswith("classifiers/compartment-euclidean-0um-resnet: ")
+    assert "config.json" in ours[0]
+    assert ours[1].startswith("predictions/compartment-euclidean-0um: ")
+    assert "segclr classify predict" in ours[1]
+
+
+def test_lost_nodes_are_left_out_of_compartments_too(halved_run):
+    """A block of embeddings that was set aside: comparisons and fits go on without its nodes."""
+    before = judged(halved_run)
+    part = next(url for url in files.glob(halved_run.path("parts"), "*.parquet"))
+    name = part.rsplit("/", 1)[1].removesuffix(".parquet")
+    record = read_record(halved_run.url, "embed", name)
+    stage = embed_stage(halved_run, TRAINED)
+    commit(halved_run.url, "embed", name, stage.without(name), inputs=record.inputs, failed=OSError("torn"))
+    for shard in compact_stage(halved_run, TRAINED).parts:
+        compact_stage(halved_run, TRAINED).work(shard)
+    after = judged(halved_run)
+    assert 0 < after["trained"] < before["trained"]
+    assert after["untrained"] == after["trained"]
+    fit_classifier(halved_run, "compartment", **NODE_ALONE)
+
+
+def judged(run):
+    """Rows that each encoder was fitted and judged on."""
+    evaluate_stage(run).work("compartment")
+    rows = files.read_json(run.path("evaluation/compartment.json"))
+    return {row["encoder"]: row["n_train"] + row["n"] for row in rows if row["radius_um"] == 0}
+
+
+def test_types_of_segments_that_the_run_does_not_have_are_told(labelled_run, tmp_path, capsys):
+    held_out = held_out_segments(labelled_run)
+    training = sorted(set(IDS.tolist()) - held_out)
+    types = list(zip([*training, *sorted(held_out)], "ababab", strict=True))
+    table = tmp_path / "types.csv"
+    table.write_text(
+        "segment_id,cell_type\n" + "".join(f"{i},{kind}\n" for i, kind in [*types, (999, "a")])
+    )
+    labels = labelled_run.config.labels.model_copy(update={"cell_types": str(table)})
+    run = Run(labelled_run.url, labelled_run.config.model_copy(update={"labels": labels}))
+    fit_classifier(run, "cell_type", **NODE_ALONE, hold_out=False)
+    assert f"1 of {len(types) + 1} segments in {table} have no node here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["unknown", ""])
+def test_a_type_that_is_no_name_is_refused_before_the_first_stage(labelled_run, tmp_path, name):
+    table = tmp_path / "types.parquet"
+    ids, types = np.array([1, 2, 3], dtype=np.uint64), np.array(["a", "b", name])
+    write_columns(str(table), {"segment_id": ids, "cell_type": types})
+    labels = labelled_run.config.labels.model_copy(update={"cell_types": str(table)})
+    run = Run(labelled_run.url, labelled_run.config.model_copy(update={"labels": labels}))
+    with pytest.raises(LabelError, match=f"cell_type {name!r} is no type's name"):
+        check_labels(run)
+    labels = labels.model_copy(update={"cell_types": None, "compartment_names": {1: name, 2: "axon"}})
+    run = Run(labelled_run.url, labelled_run.config.model_copy(update={"labels": labels}))
+    with pytest.raises(LabelError, match="name no class"):
+        check_labels(run)

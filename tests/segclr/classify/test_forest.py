@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from segclr.classify import forest_baseline, split_by_segment
-from segclr.errors import DataError
+from segclr.classify import Split, forest_baseline, split_by_segment
+from segclr.errors import DataError, LabelError
 
 
 def cells():
@@ -41,3 +41,10 @@ def test_the_interval_is_over_the_cells_of_the_test_side():
     got = forest_baseline(noise, classes, split, groups=ids, seed=0)
     assert got.n_cells == len(np.unique(ids[split.test]))
     assert got.macro_f1_interval[0] < got.macro_f1 < got.macro_f1_interval[1]
+
+
+def test_a_cell_on_both_sides_is_refused():
+    rows = np.arange(60)
+    features, classes = np.random.default_rng(0).normal(size=(60, 3)), np.array(["a", "b"])[rows % 2]
+    with pytest.raises(LabelError, match="both sides"):
+        forest_baseline(features, classes, Split(train=rows, test=rows), groups=rows // 2, seed=0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from segclr.classify import Labels, join_labels
+from segclr.classify.labels import exact_ids
 from segclr.errors import LabelError
 from segclr.store.embeddings import EmbeddingTable
 
@@ -85,3 +86,30 @@ def test_damaged_labels_are_refused(segment_ids, classes, node_ids, message):
 def test_no_label_at_all_is_an_error():
     with pytest.raises(LabelError, match="no row has a label"):
         join_labels(table([7], [0]), labels([], []))
+
+
+def test_node_ids_that_do_not_fit_are_refused_and_not_wrapped():
+    for strange in (np.array([2**32 + 5]), np.array([-1]), np.array([1.7])):
+        with pytest.raises(LabelError, match="node_ids of labels"):
+            labels([7], ["axon"], strange)
+    assert labels([7], ["axon"], np.array([2**32 - 1])).node_ids.tolist() == [2**32 - 1]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_missing_class_is_no_class_of_its_own(missing):
+    with pytest.raises(LabelError, match="1 rows; leave unlabelled"):
+        labels([7, 8], np.array(["axon", missing], dtype=object))
+
+
+def test_ids_pass_exactly_or_not_at_all():
+    base = 864691135591041291
+    cells = [base + j * 10**9 + k for j in range(100) for k in (0, 1)]
+    every = labels(cells, ["axon"] * 200)
+    assert every.within(cells[::2]).segment_ids.tolist() == cells[::2]
+    with pytest.raises(LabelError, match="int64"):
+        every.within(np.array(cells[::2]))
+    with pytest.raises(LabelError, match="whole numbers"):
+        every.within([1.0])
+    assert exact_ids([0, 2**64 - 1]).tolist() == [0, 2**64 - 1]
+    with pytest.raises(LabelError, match="whole numbers"):
+        exact_ids([2**64])

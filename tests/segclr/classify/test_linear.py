@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from segclr import files
-from segclr.classify import LinearClassifier
+from segclr.classify import LinearClassifier, ResNetClassifier
 from segclr.classify.temperature import fit_temperature
 from segclr.errors import (
     ConfigError,
@@ -297,3 +297,24 @@ def test_a_class_named_unknown_cannot_be_thresholded():
 def test_importing_classifiers_does_not_import_torch():
     code = "import segclr.classify, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"class_weight": {"zz": 3.0}}, "names 'zz'"),
+        ({"class_weight": "balancd"}, "got 'balancd'"),
+        ({"C": -1.0}, "above 0"),
+        ({"C_grid": ()}, "above 0"),
+    ],
+)
+def test_parameters_that_cannot_be_are_named(parameters, words):
+    X, y = np.eye(4), ["a", "a", "b", "b"]
+    with pytest.raises(ConfigError, match=words):
+        LinearClassifier(**parameters).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [LinearClassifier, ResNetClassifier])
+def test_rows_without_a_class_are_refused(kind):
+    with pytest.raises(DataError, match="without a class"):
+        kind().fit(np.eye(4), np.array(["a", "b", "a", None], dtype=object))

@@ -95,3 +95,17 @@ def test_given_segments_decide_the_sides():
     assert split.test.tolist() == [1]
     with pytest.raises(LabelError, match="0 to judge by"):
         split_from_segments(ids, train_segments=ids[:1], test_segments=np.array([99], dtype=np.uint64))
+
+
+def test_ids_that_are_close_beyond_float_precision_stand_on_their_own_sides():
+    base = 864691135591041291
+    cells = [base + j * 10**9 + k for j in range(100) for k in (0, 1)]
+    rows = np.repeat(np.array(cells, dtype=np.uint64), 10)
+    split = split_from_segments(rows, train_segments=cells[::2], test_segments=cells[1::2])
+    assert (len(split.train), len(split.test)) == (1000, 1000)
+    assert not set(rows[split.train].tolist()) & set(rows[split.test].tolist())
+    check_no_leak(np.array(cells[::2], dtype=np.uint64), cells[1::2])
+    with pytest.raises(LabelError, match="int64"):
+        check_no_leak(np.array(cells[::2], dtype=np.uint64), np.array(cells[1::2]))
+    with pytest.raises(LabelError, match="both sides"):
+        check_no_leak(["cell a", "cell b"], ["cell b"])

@@ -65,3 +65,18 @@ def test_what_cannot_be_judged_is_refused():
         detection(values, np.array([True, False]), groups=np.array([1]))
     with pytest.raises(DataError, match="1 of 2 uncertainties are not finite"):
         detection(np.array([0.1, np.nan]), np.array([True, False]))
+
+
+def test_ties_count_half_in_the_interval_whatever_the_order_of_rows():
+    """More than a thousand values, and half the rows at one of them."""
+    rng = np.random.default_rng(0)
+    uncertainty = np.concatenate([rng.uniform(0, 0.9, 1500), np.ones(4500)])
+    unknown, cells = np.arange(6000) >= 3000, np.arange(6000) // 30
+    plain, turned = (
+        detection(uncertainty[order], unknown[order], groups=cells[order], seed=0)
+        for order in (np.arange(6000), np.arange(6000)[::-1])
+    )
+    assert plain.auroc == turned.auroc == pytest.approx(0.75)
+    assert plain.auroc_interval == turned.auroc_interval
+    low, high = plain.auroc_interval
+    assert low < 0.75 < high
