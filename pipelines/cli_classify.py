@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli_options import Cluster, Config, Set, read_config
+from pipelines.cli_options import Cluster, Config, Set, read_config, refuse_unused
 
 __all__ = ["classify_app"]
 
@@ -157,6 +157,7 @@ def classify_evaluate(config: Config, task: TaskOption, set_: Set = None, cluste
 
 @classify_app.command("merges")
 def classify_merges(
+    context: typer.Context,
     config: Config,
     radius_um: Annotated[
         float, typer.Option("--radius-um", min=0, help="Path in um averaged on either side of an edge.")
@@ -185,6 +186,8 @@ def classify_merges(
     from segclr import files
     from segclr.classify.merge_evaluation import MergeProtocol
 
+    if not evaluate:
+        refuse_unused(context, ("min_nodes", "max_gap_um"), to="scoring: it belongs to --evaluate")
     run = open_run(read_config(config, set_, None))
     if evaluate:
         protocol = MergeProtocol(min_nodes=min_nodes, max_gap_um=max_gap_um, seed=run.config.seed)

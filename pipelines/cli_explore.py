@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli_options import refuse_unused
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -156,7 +158,7 @@ def cluster(
         max_rows=max_nodes,
     )
     owned = ("n_clusters", "min_cluster_size", "min_samples", "components", "max_nodes")
-    _refuse_unused(context, owned, settings.used)
+    _refuse_of_other_methods(context, owned, settings.used)
     url = cluster_nodes(saved_run(run), settings, folder=embeddings, seed=seed, name=name)
     told = _told(url)
     if as_json:
@@ -205,7 +207,7 @@ def project(
         min_dist=min_dist,
         max_fit=max_fit,
     )
-    _refuse_unused(context, ("n_neighbors", "min_dist", "max_fit"), settings.used)
+    _refuse_of_other_methods(context, ("n_neighbors", "min_dist", "max_fit"), settings.used)
     url = project_nodes(saved_run(run), settings, folder=embeddings, seed=seed, name=name)
     told = _told(url)
     if as_json:
@@ -221,17 +223,11 @@ _SETTINGS = {"components": "n_components", "max_nodes": "max_rows"}
 """Settings of options that are called otherwise."""
 
 
-def _refuse_unused(context: typer.Context, owned: tuple[str, ...], used: Mapping[str, object]) -> None:
-    """Refuse an option that was given and that the method has no use for."""
-    from segclr.errors import ConfigError
-
-    for name in owned:
-        source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and _SETTINGS.get(name, name) not in used:
-            method = context.params["method"].value
-            msg = f"--{name.replace('_', '-')} is of no use to {method}: leave it out or set --method"
-            raise ConfigError(msg)
+def _refuse_of_other_methods(
+    context: typer.Context, owned: tuple[str, ...], used: Mapping[str, object]
+) -> None:
+    unused = tuple(name for name in owned if _SETTINGS.get(name, name) not in used)
+    refuse_unused(context, unused, to=f"{context.params['method'].value}: leave it out or set --method")
 
 
 def _told(url: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -11,7 +12,17 @@ if TYPE_CHECKING:
     from pipelines.array import Share
     from segclr.config import RunConfig
 
-__all__ = ["Cluster", "Config", "Of", "OptionalConfig", "Part", "Set", "read_config", "read_share"]
+__all__ = [
+    "Cluster",
+    "Config",
+    "Of",
+    "OptionalConfig",
+    "Part",
+    "Set",
+    "read_config",
+    "read_share",
+    "refuse_unused",
+]
 
 Config = Annotated[str, typer.Option("--config", "-c", help="YAML configuration of the run (path or URL).")]
 OptionalConfig = Annotated[
@@ -60,6 +71,26 @@ def _cluster_overrides(cluster: str | None) -> list[str]:
         msg = f"--cluster takes one of {', '.join(kinds)}, or a YAML file; got {cluster!r}"
         raise ConfigError(msg)
     return [f"cluster.{key}={json.dumps(value)}" for key, value in load_tree(cluster).items()]
+
+
+def refuse_unused(context: typer.Context, names: Iterable[str], *, to: str) -> None:
+    """Refuse options that were given and are of no use.
+
+    Args:
+        context: of the command.
+        names: of its parameters that have no use as it was called.
+        to: what they are of no use to, and what to do.
+
+    Raises:
+        ConfigError: one of them stands on the command line.
+    """
+    from segclr.errors import ConfigError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            msg = f"--{name.replace('_', '-')} is of no use to {to}"
+            raise ConfigError(msg)
 
 
 def read_share(part: int | None, of: int | None) -> Share:

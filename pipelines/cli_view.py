@@ -34,7 +34,10 @@ def view(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (path or URL).")],
     color: Annotated[
         ColourName | None,
-        typer.Option("--color", help="What nodes are coloured by; absent: class where predicted, else pca."),
+        typer.Option(
+            "--color",
+            help="What nodes are coloured by; absent: class where predicted, else pca, else segment.",
+        ),
     ] = None,
     table: Annotated[
         str | None,
@@ -95,6 +98,9 @@ def view(
 
     if state and screenshot is not None:
         msg = "--state and --screenshot exclude each other"
+        raise ConfigError(msg)
+    if screenshot is not None and not screenshot.lower().endswith(".png"):
+        msg = f"--screenshot writes PNG: give a name that ends in .png, not {screenshot}"
         raise ConfigError(msg)
     width_px, height_px = _pixels(size)
     at_nm = None if at is None else _place(at)

@@ -161,7 +161,8 @@ def run_faults(url: str) -> tuple[list[str], list[str]]:
             except SegclrError as error:
                 faults.append(str(error))
     from pipelines.classifiers import classifier_faults  # scikit-learn, which `segclr status` does without
+    from pipelines.merges import merge_faults
     from pipelines.node_results import node_result_faults
 
-    faults += [*classifier_faults(run), *node_result_faults(run)]
+    faults += [*classifier_faults(run), *node_result_faults(run), *merge_faults(run)]
     return faults, [f"{part.stage} {part}" for part in lost_parts(run.url)]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.classify import encoders_of, tell_absent_types
+from pipelines.embedding_folders import folder_facts
 from pipelines.labels import cell_types, check_split
 from pipelines.pairs import held_out_segments
 from pipelines.records import stage_digest
@@ -21,15 +22,20 @@ from segclr import files
 from segclr.classify import split_by_segment
 from segclr.classify.merge_evaluation import MergeProtocol, evaluate_merges
 from segclr.classify.merges import MergeFinder, MergeScores, fit_merge_finder
-from segclr.errors import ConfigError, LabelError
+from segclr.errors import ConfigError, LabelError, SegclrError
 from segclr.store.embeddings import EmbeddingTable, open_embeddings
 from segclr.store.parquet import read_columns, write_columns
 
-__all__ = ["judge_merges", "score_merges"]
+__all__ = ["judge_merges", "merge_faults", "score_merges"]
+
+_FORMAT = 1
+_TOLD = "scores.json"
 
 
 def score_merges(run: Run, *, radius_um: float) -> str:
     """Score every edge of every segment, shard by shard; answers the folder of the tables.
+
+    ``scores.json``, written last, says what they were made from.
 
     Raises:
         ConfigError: the run has no cell types, or the radius is not an allowed one.
@@ -47,13 +53,53 @@ def score_merges(run: Run, *, radius_um: float) -> str:
     finders = [_fit(run, train.take(rows), classes[rows], radius_um) for rows in sides]
     whole = _fit(run, train, classes, radius_um)
     folder = run.path("predictions", f"merges-path-{radius_um:g}um")
+    files.remove(folder)  # an earlier run's tables may have been more
+    facts, written = folder_facts(run, TRAINED.folder("embeddings")), {}
     for url in open_embeddings(run.path("embeddings")).shards:
         table = EmbeddingTable.from_columns(read_columns(url))
         taught = [np.isin(table.segment_ids, f.cells) for f in finders]
         parts = [(finders[1], taught[0]), (finders[0], taught[1]), (whole, ~(taught[0] | taught[1]))]
         name = url.rsplit("/", 1)[1]
         write_columns(files.join(folder, name), _columns(table, parts))
+        written[name] = files.sha256(files.read_bytes(files.join(folder, name)))
+    made_from = {"embeddings_digest": facts.digest, "encoder_digest": facts.encoder_digest}
+    told = {
+        "format": _FORMAT,
+        "radius_um": radius_um,
+        "seed": run.config.seed,
+        **made_from,
+        "sha256": written,
+    }
+    files.write_json(files.join(folder, _TOLD), told)
     return folder
+
+
+def merge_faults(run: Run) -> list[str]:
+    """What is wrong with the scores of merge errors that a run has, one line each."""
+    faults = []
+    for folder in sorted(
+        {url.rsplit("/", 1)[0] for url in files.glob(run.path("predictions"), "merges-*/*")}
+    ):
+        try:
+            wrong = _fault(run, folder)
+        except SegclrError as error:
+            wrong = str(error)
+        if wrong:
+            name = folder.rsplit("/", 1)[1]
+            faults.append(f"predictions/{name}: {wrong}: run `segclr classify merges` again")
+    return faults
+
+
+def _fault(run: Run, folder: str) -> str | None:
+    told = files.read_json(files.join(folder, _TOLD))
+    if not isinstance(told, dict) or told.get("format") != _FORMAT:
+        return f"{_TOLD} is not of format {_FORMAT}"
+    if told["embeddings_digest"] != folder_facts(run, TRAINED.folder("embeddings")).digest:
+        return "made from other embeddings than the run has now"
+    for name, digest in told["sha256"].items():
+        if files.sha256(files.read_bytes(files.join(folder, name))) != digest:
+            return f"{name} does not have its checksum"
+    return None
 
 
 def judge_merges(run: Run, *, radius_um: float, protocol: MergeProtocol) -> str:

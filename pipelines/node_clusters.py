@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -85,6 +85,9 @@ def cluster_nodes(
         DataError: there are too few or too many nodes.
     """
     subject = subject_of(run, folder, method=settings.name, name=name, seed=seed)
+    dim = subject.table.embeddings.shape[1]
+    if settings.method == "hdbscan" and settings.n_components > dim:
+        settings = replace(settings, n_components=dim)  # all there are
     found = settings.find(subject.table, seed=subject.seed)
     told = {
         "method": settings.method,

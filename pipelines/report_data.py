@@ -71,7 +71,7 @@ def tissue_section(run: Run, nodes: NodeTable) -> Section:
         name="places",
         figure=figure_slices(views),
         caption="EM around some nodes in the xy plane, with class (where known) and segment id; the node's "
-        "own segment is tinted, the cross is the node.",
+        "own segment is tinted, the cross is the node; black beyond the volume.",
         alt=f"{len(rows)} EM slices with one segment tinted in each",
         columns=numbers,
     )
@@ -79,7 +79,7 @@ def tissue_section(run: Run, nodes: NodeTable) -> Section:
         name="cubes",
         figure=figure_cubes(cubes, voxel_size_nm=em.voxel_size_nm, titles=titles),
         caption=f"The encoder's input at the same nodes: central slices of the cubes of {size} voxels on a "
-        "side, black where another segment is.",
+        "side, black where another segment is and beyond the volume.",
         alt="central slices of the masked cubes in three planes",
         columns=numbers,
     )

@@ -57,10 +57,16 @@ def load_config(url: str, overrides: list[str] | None = None) -> RunConfig:
     """Read a YAML configuration; ``overrides`` are ``section.key=value`` with the value in YAML.
 
     Raises:
-        ConfigError: there is no such file, it is not YAML, or a key is unknown, missing, given twice or out
-            of range.
+        ConfigError: there is no such file, it is not YAML, it is a run's own record, or a key is unknown,
+            missing, given twice or out of range.
     """
     tree = load_tree(url)
+    if tree.keys() >= {"segclr_version", "config", "digest"}:
+        msg = (
+            f"{url} is the record of a run: give the YAML file that it was started with, or a file with what "
+            f"stands here under `config`, and `run: {url.rpartition('/')[0] or '.'}`"
+        )
+        raise ConfigError(msg)
     for override in overrides or []:
         _override(tree, override)
     try:

@@ -131,7 +131,7 @@ def hdbscan(
     if len(values) > max_rows:
         msg = (
             f"HDBSCAN compares all pairs, which takes hours for {len(values):,} embeddings; allowed are "
-            f"{max_rows:,} (max_rows). k-means takes any number"
+            f"{max_rows:,} (max_rows; --max-nodes of segclr cluster). k-means takes any number"
         )
         raise DataError(msg)
     with one_thread():

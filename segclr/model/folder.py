@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from segclr import files
 from segclr.config import EncoderConfig
-from segclr.errors import CorruptDataError, EncoderError
+from segclr.errors import CorruptDataError, EncoderError, MissingDataError
 from segclr.geometry import VoxelSize
 from segclr.model.weights import weights_from_bytes
 
@@ -72,7 +72,12 @@ def read_description(url: str) -> EncoderDescription:
         EncoderError: the format or architecture is unknown.
     """
     where = files.join(url, CONFIG_FILE)
-    return _parse(files.read_json(where), where)
+    try:
+        content = files.read_json(where)
+    except MissingDataError as error:
+        msg = f"{url} is no encoder: there is no {CONFIG_FILE} (a run has its own in its folder encoder)"
+        raise MissingDataError(msg) from error
+    return _parse(content, where)
 
 
 def read_folder(url: str) -> EncoderFolder:

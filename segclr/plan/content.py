@@ -22,8 +22,8 @@ _TWO_SIDED_95 = 0.975
 _CORTEX_UM_PER_UM3 = 5.4
 """2.7 m of cable in 500,000 um^3 of mouse cortex (Motta et al., Science 2019, 10.1126/science.aay3134)."""
 
-_MADE_TISSUE_UM_PER_UM3 = 1.5
-"""Made tissue, 4 blocks of 112x112x96 voxels: 1.1 with its own skeletons, 2.3 with kimimaro's."""
+_MADE_TISSUE_UM_PER_UM3 = {"tissue": 1.1, "kimimaro": 2.3}
+"""Made tissue, 4 blocks of 112x112x96 voxels, by where its skeletons come from: its own, or kimimaro's."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,12 @@ def assumed_content(extent: Extent, config: RunConfig) -> Content:
     """
     plan, f = config.plan, config.plan.cable_factor
     made = config.volume is None
-    assumed = plan.cable_um_per_um3 or (_MADE_TISSUE_UM_PER_UM3 if made else _CORTEX_UM_PER_UM3)
+    usual = (
+        _MADE_TISSUE_UM_PER_UM3.get(config.skeletons.source, _CORTEX_UM_PER_UM3)
+        if made
+        else _CORTEX_UM_PER_UM3
+    )
+    assumed = plan.cable_um_per_um3 or usual
     density = Range(assumed / f, assumed, assumed * f)
     cable = density * extent.volume_um3
     segments = density * (extent.surface_um2 / 4 + extent.volume_um3 / plan.segment_um)

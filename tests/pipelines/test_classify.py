@@ -212,9 +212,7 @@ def test_types_of_segments_that_the_run_does_not_have_are_told(labelled_run, tmp
     training = sorted(set(IDS.tolist()) - held_out)
     types = list(zip([*training, *sorted(held_out)], "ababab", strict=True))
     table = tmp_path / "types.csv"
-    table.write_text(
-        "segment_id,cell_type\n" + "".join(f"{i},{kind}\n" for i, kind in [*types, (999, "a")])
-    )
+    table.write_text("segment_id,cell_type\n" + "".join(f"{i},{kind}\n" for i, kind in [*types, (999, "a")]))
     labels = labelled_run.config.labels.model_copy(update={"cell_types": str(table)})
     run = Run(labelled_run.url, labelled_run.config.model_copy(update={"labels": labels}))
     fit_classifier(run, "cell_type", **NODE_ALONE, hold_out=False)

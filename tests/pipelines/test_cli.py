@@ -322,3 +322,21 @@ def test_a_plan_says_what_filters_it_leaves_out_and_charges_no_kimimaro_for_read
     assert "skeletonize_core_hours" not in keys
     made = segclr("plan", plain, "--json").stdout
     assert "skeletonize_core_hours" in {row["key"] for row in yaml.safe_load(made)["rows"]}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["view", "RUN", "--screenshot", "a.jpg"], "ends in .png, not a.jpg"),
+        (
+            ["export", "RUN", "--out", "e.onnx"],
+            "RUN is no encoder: there is no config.json (a run has its own",
+        ),
+    ],
+)
+def test_what_was_meant_otherwise_is_told_with_what_to_give(finished_run, tmp_path, command, words):
+    run = str(finished_run)
+    given = [run if word == "RUN" else word for word in command]
+    answer = segclr(*given)
+    assert answer.returncode != 0
+    assert words.replace("RUN", run) in answer.stderr

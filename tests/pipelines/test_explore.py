@@ -204,3 +204,9 @@ def test_wrong_input_gets_one_line_and_its_status(
     assert len(lines) == 1
     assert lines[0].startswith("segclr: error: ")
     assert words in lines[0]
+
+
+def test_components_beyond_the_dimension_are_told_as_all_there_are(run, table):
+    url = cluster_nodes(run, ClusterSettings(method="hdbscan", n_components=1000, min_cluster_size=5))
+    told = json.loads(Path(url.replace(".parquet", ".json")).read_text())
+    assert told["settings"]["n_components"] == table.embeddings.shape[1]

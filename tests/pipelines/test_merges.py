@@ -4,7 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
+from pipelines.inspect import run_faults
 from pipelines.merges import judge_merges, score_merges
 from pipelines.pairs import held_out_segments
 from pipelines.run import Run
@@ -13,7 +15,7 @@ from segclr.classify import MergeFinder, MergeProtocol
 from segclr.errors import ConfigError, MissingDataError
 from segclr.store.embeddings import open_embeddings
 from segclr.store.parquet import read_columns, read_folder
-from tests.pipelines.conftest import IDS
+from tests.pipelines.conftest import IDS, segclr
 
 
 @pytest.fixture
@@ -86,3 +88,30 @@ def test_without_types_or_embeddings_it_is_told_what_to_do(labelled_run, typed_r
     shutil.rmtree(typed_run.path("records/compact"))
     with pytest.raises(MissingDataError, match="segclr embed"):
         score_merges(typed_run, radius_um=1.0)
+
+
+def test_validate_finds_scores_that_are_damaged_old_or_not_whole(typed_run):
+    folder = score_merges(typed_run, radius_um=1.0)
+    assert run_faults(typed_run.url)[0] == []
+    told, shard = files.read_json(f"{folder}/scores.json"), files.glob(folder, "shard-*")[0]
+    files.write_json(f"{folder}/scores.json", told | {"embeddings_digest": "earlier"})
+    (old,) = run_faults(typed_run.url)[0]
+    assert "made from other embeddings" in old
+    assert "segclr classify merges" in old
+    files.remove(f"{folder}/scores.json")
+    (half,) = run_faults(typed_run.url)[0]
+    assert half.startswith("predictions/merges-path-1um: no such file")
+    files.write_bytes(f"{folder}/shard-0007-of-0008.parquet", b"of an earlier run with more shards")
+    score_merges(typed_run, radius_um=1.0)
+    assert len(files.glob(folder, "shard-*")) == len(told["sha256"])
+    files.write_bytes(shard, files.read_bytes(shard)[:-1])
+    (damaged,) = run_faults(typed_run.url)[0]
+    assert "does not have its checksum" in damaged
+
+
+def test_options_of_the_judgement_are_refused_when_scoring(typed_run, tmp_path):
+    config = tmp_path / "merges.yaml"
+    config.write_text(yaml.safe_dump(typed_run.config.model_dump(mode="json") | {"run": typed_run.url}))
+    answer = segclr("classify", "merges", "--config", str(config), "--min-nodes", "3")
+    assert answer.returncode == 2
+    assert "--min-nodes is of no use to scoring: it belongs to --evaluate" in answer.stderr

@@ -276,3 +276,10 @@ def test_a_box_of_nodes_has_its_first_corner_below_its_last():
     assert NodeConfig(box_nm=((-5, 0, 0), (1, 1, 1))).box_nm == ((-5, 0, 0), (1, 1, 1))
     with pytest.raises(ValueError, match="first corner"):
         NodeConfig(box_nm=((0, 0, 0), (1, 0, 1)))
+
+
+def test_the_record_of_a_run_is_no_configuration_and_says_what_to_give(tmp_path):
+    record = tmp_path / "run.yaml"
+    record.write_text(yaml.safe_dump({"segclr_version": "1", "config": MINIMAL, "digest": "0"}))
+    with pytest.raises(ConfigError, match=f"the record of a run: .* `run: {tmp_path}`"):
+        load_config(str(record))
