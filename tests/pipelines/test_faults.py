@@ -16,6 +16,7 @@ import pytest
 from pipelines import blocks
 from pipelines.blocks import Stage, run_stage
 from pipelines.busy import run_held
+from pipelines.cli import main
 from pipelines.cluster import Executors
 from pipelines.inspect import run_status
 from pipelines.lost import lost_parts
@@ -429,3 +430,15 @@ def test_a_scheduler_that_dies_is_told_and_finished_parts_are_kept(tmp_path, sch
         with pytest.raises(UnreachableError, match="scheduler is gone"):
             run_stage(run, stage_of(tmp_path, 6, 0.1), executors)
     assert do(make_run(tmp_path), stage_of(tmp_path, 6, 0)).n_found >= 2
+
+
+def test_a_signal_while_an_error_is_told_is_a_stop_too(monkeypatch, capsys):
+    def interrupted(_error):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("sys.argv", ["segclr", "status", "no such run"])
+    monkeypatch.setattr("pipelines.cli._one_line", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 75
+    assert capsys.readouterr().err == "segclr: stopped by SIGTERM; the same command goes on from here\n"
