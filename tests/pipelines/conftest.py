@@ -1,10 +1,12 @@
 """A small volume on disk and a configuration that runs on it in seconds."""
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import yaml
 from cloudvolume import CloudVolume
 
+from pipelines.cli import main
 from pipelines.pairs import held_out_segments
 from pipelines.run import Run, open_run
 from segclr.config import RunConfig
@@ -112,6 +115,19 @@ def segclr(*arguments: str) -> subprocess.CompletedProcess:
     """Run a command to its end, with the environment of ``ENVIRONMENT``."""
     command = [SEGCLR, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=ENVIRONMENT)
+
+
+def segclr_here(*arguments: str) -> subprocess.CompletedProcess:
+    """Run a command in this process: where it ends before any work, most of its time would be its imports."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["segclr", *arguments])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+    return subprocess.CompletedProcess(["segclr", *arguments], status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from segclr.store.parquet import read_columns
-from tests.pipelines.conftest import config_tree, make_volumes, segclr, write_precomputed
+from tests.pipelines.conftest import config_tree, make_volumes, segclr, segclr_here, write_precomputed
 
 
 def refused(result: subprocess.CompletedProcess, status: int, *words: str) -> None:
@@ -22,7 +22,7 @@ def refused(result: subprocess.CompletedProcess, status: int, *words: str) -> No
 
 def test_a_missing_volume_is_named(config_file, volumes, tmp_path):
     tree = config_tree(volumes, tmp_path / "run")["volume"] | {"em": f"precomputed://file://{tmp_path}/none"}
-    refused(segclr("run", str(config_file(volume=tree))), 1, "no precomputed volume", "none")
+    refused(segclr_here("run", str(config_file(volume=tree))), 1, "no precomputed volume", "none")
 
 
 def test_mismatched_shapes_are_told_with_both(config_file, tmp_path):
@@ -31,7 +31,7 @@ def test_mismatched_shapes_are_told_with_both(config_file, tmp_path):
     write_precomputed(tmp_path / "small", small, kind="segmentation")
     tree = config_tree(tmp_path, tmp_path / "run")["volume"]
     tree["segmentation"] = f"precomputed://file://{tmp_path}/small"
-    refused(segclr("run", str(config_file(volume=tree))), 1, "(192, 64, 64)", "(160, 64, 64)")
+    refused(segclr_here("run", str(config_file(volume=tree))), 1, "(192, 64, 64)", "(160, 64, 64)")
 
 
 def test_mismatched_voxel_sizes_list_the_scales(config_file, tmp_path):
@@ -40,7 +40,7 @@ def test_mismatched_voxel_sizes_list_the_scales(config_file, tmp_path):
     write_precomputed(tmp_path / "other", array, kind="segmentation", voxel_nm=(16, 16, 40))
     tree = config_tree(tmp_path, tmp_path / "run")["volume"]
     tree["segmentation"] = f"precomputed://file://{tmp_path}/other"
-    refused(segclr("run", str(config_file(volume=tree))), 1, "16x16x40", "32x32x40")
+    refused(segclr_here("run", str(config_file(volume=tree))), 1, "16x16x40", "32x32x40")
 
 
 def test_an_empty_segmentation_is_told(config_file, tmp_path):
@@ -48,38 +48,38 @@ def test_an_empty_segmentation_is_told(config_file, tmp_path):
     write_precomputed(tmp_path / "empty", np.zeros((48, 64, 160), dtype=np.uint64), kind="segmentation")
     tree = config_tree(tmp_path, tmp_path / "run")["volume"]
     tree["segmentation"] = f"precomputed://file://{tmp_path}/empty"
-    refused(segclr("run", str(config_file(volume=tree))), 1, "empty")
+    refused(segclr_here("run", str(config_file(volume=tree))), 1, "empty")
 
 
 def test_a_cube_larger_than_the_volume_is_told_with_what_fits(config_file):
-    refused(segclr("run", str(config_file()), "--set", "cubes.size_vx=65"), 1, "65", "48")
+    refused(segclr_here("run", str(config_file()), "--set", "cubes.size_vx=65"), 1, "65", "48")
 
 
 def test_unknown_keys_are_wrong_usage(config_file):
-    refused(segclr("run", str(config_file(colour="blue"))), 2, "colour", "unknown key")
-    refused(segclr("run", str(config_file()), "--set", "train.stepz=3"), 2, "train.stepz", "unknown key")
+    refused(segclr_here("run", str(config_file(colour="blue"))), 2, "colour", "unknown key")
+    refused(segclr_here("run", str(config_file()), "--set", "train.stepz=3"), 2, "train.stepz", "unknown key")
 
 
 def test_a_missing_configuration_is_named(tmp_path):
-    refused(segclr("run", str(tmp_path / "none.yaml")), 2, "none.yaml")
-    refused(segclr("run", str(tmp_path)), 2, "no configuration file")
-    refused(segclr("run", ""), 2, "no configuration file")
+    refused(segclr_here("run", str(tmp_path / "none.yaml")), 2, "none.yaml")
+    refused(segclr_here("run", str(tmp_path)), 2, "no configuration file")
+    refused(segclr_here("run", ""), 2, "no configuration file")
 
 
 def test_a_stage_whose_input_is_absent_says_which_command_makes_it(config_file):
-    refused(segclr("train", "--config", str(config_file())), 1, "segclr cubes")
+    refused(segclr_here("train", "--config", str(config_file())), 1, "segclr cubes")
 
 
 def test_another_configuration_in_the_same_folder_is_refused_with_the_keys(finished_run, volumes, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(config_tree(volumes, finished_run)))
-    result = segclr("nodes", "--config", str(config), "--set", "nodes.spacing_nm=250", "--set", "seed=4")
+    result = segclr_here("nodes", "--config", str(config), "--set", "nodes.spacing_nm=250", "--set", "seed=4")
     refused(result, 2, "nodes.spacing_nm was 200.0, is now 250.0", "seed was 3, is now 4")
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["nonsense"], ["run", "--nonsense"], ["embed"]])
 def test_wrong_usage_ends_with_status_2(arguments):
-    result = segclr(*arguments)
+    result = segclr_here(*arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
 
@@ -91,11 +91,11 @@ def test_the_traceback_comes_with_debug(config_file):
 
 
 def test_status_and_validate_look_at_a_run(finished_run, tmp_path):
-    status = segclr("status", str(finished_run))
+    status = segclr_here("status", str(finished_run))
     assert status.returncode == 0
     assert "embed: 3 parts done, 0 failed" in status.stdout
-    assert segclr("validate", str(finished_run)).stdout.strip() == "all promises hold"
-    refused(segclr("status", str(tmp_path)), 1, "no run.yaml")
+    assert segclr_here("validate", str(finished_run)).stdout.strip() == "all promises hold"
+    refused(segclr_here("status", str(tmp_path)), 1, "no run.yaml")
 
 
 def test_validate_names_a_file_that_changed(finished_run, tmp_path):
@@ -103,7 +103,7 @@ def test_validate_names_a_file_that_changed(finished_run, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")
     victim = sorted((tmp_path / "run" / "embeddings").glob("*.parquet"))[0]
     victim.write_bytes(victim.read_bytes() + b"x")
-    result = segclr("validate", str(tmp_path / "run"))
+    result = segclr_here("validate", str(tmp_path / "run"))
     assert result.returncode == 1
     assert f"embeddings/{victim.name} is absent or changed" in result.stdout
 
@@ -111,12 +111,14 @@ def test_validate_names_a_file_that_changed(finished_run, tmp_path):
 def test_evaluate_prints_retrieval_beside_chance(finished_run, volumes, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(config_tree(volumes, finished_run)))
-    result = segclr("classify", "evaluate", "--config", str(config), "--task", "retrieval")
+    result = segclr_here("classify", "evaluate", "--config", str(config), "--task", "retrieval")
     rows = yaml.safe_load(result.stdout)
     assert {row["encoder"] for row in rows} == {"trained", "untrained"}
     assert all(0 <= row["chance"] <= 1 for row in rows)
     refused(
-        segclr("classify", "evaluate", "--config", str(config), "--task", "cell_type"), 2, "labels.cell_types"
+        segclr_here("classify", "evaluate", "--config", str(config), "--task", "cell_type"),
+        2,
+        "labels.cell_types",
     )
 
 
@@ -134,8 +136,8 @@ def test_a_label_table_that_would_damage_ids_or_classes_is_refused(config_file, 
     (tmp_path / "types.csv").write_text(f"segment_id,cell_type\n{rows}\n")
     config = config_file(labels={"cell_types": str(tmp_path / "types.csv")})
     for stage in ("skeletonize", "nodes"):
-        segclr(stage, "--config", str(config))
-    refused(segclr("pairs", "--config", str(config)), 1, "types.csv", *words)
+        segclr_here(stage, "--config", str(config))
+    refused(segclr_here("pairs", "--config", str(config)), 1, "types.csv", *words)
 
 
 def test_an_edited_label_table_is_another_input(config_file, tmp_path):
@@ -143,40 +145,40 @@ def test_an_edited_label_table_is_another_input(config_file, tmp_path):
     table.write_text("segment_id,cell_type\n9007199254740993,a\n9223372036854775813,b\n")
     config = config_file(labels={"cell_types": str(table)})
     for stage in ("skeletonize", "nodes", "pairs"):
-        assert segclr(stage, "--config", str(config)).returncode == 0
+        assert segclr_here(stage, "--config", str(config)).returncode == 0
     table.write_text(table.read_text().replace(",b", ",c"))
-    refused(segclr("pairs", "--config", str(config)), 2, "labels")
+    refused(segclr_here("pairs", "--config", str(config)), 2, "labels")
 
 
 def test_a_wrong_volume_does_not_lock_the_run_folder(config_file, volumes, tmp_path):
     good = config_tree(volumes, tmp_path / "run")["volume"]
     bad = good | {"em": f"precomputed://file://{tmp_path}/none"}
-    assert segclr("skeletonize", "--config", str(config_file(volume=bad))).returncode == 1
-    assert segclr("skeletonize", "--config", str(config_file(volume=good))).returncode == 0
+    assert segclr_here("skeletonize", "--config", str(config_file(volume=bad))).returncode == 1
+    assert segclr_here("skeletonize", "--config", str(config_file(volume=good))).returncode == 0
 
 
 def test_a_damaged_run_yaml_is_told_in_one_line(finished_run, tmp_path):
 
     shutil.copytree(finished_run, tmp_path / "run")
     (tmp_path / "run" / "run.yaml").write_text("garbage: [")
-    refused(segclr("status", str(tmp_path / "run")), 1, "run.yaml is damaged")
+    refused(segclr_here("status", str(tmp_path / "run")), 1, "run.yaml is damaged")
 
 
 def test_validate_of_a_run_without_records_fails(finished_run, tmp_path):
 
     shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "records")
-    result = segclr("validate", str(tmp_path / "run"))
+    result = segclr_here("validate", str(tmp_path / "run"))
     assert result.returncode == 1
     assert "embed: not done" in result.stdout
 
 
 def test_wrong_labels_are_told_before_the_first_stage_and_do_not_lock_the_folder(config_file, tmp_path):
     bad = config_file(labels={"cell_types": str(tmp_path / "none.csv")})
-    refused(segclr("run", str(bad)), 1, "none.csv")
+    refused(segclr_here("run", str(bad)), 1, "none.csv")
     nowhere = {"compartments": f"precomputed://file://{tmp_path}/none", "compartment_names": {1: "axon"}}
     bad = config_file(labels=nowhere)
-    refused(segclr("skeletonize", "--config", str(bad)), 1, "no precomputed volume")
+    refused(segclr_here("skeletonize", "--config", str(bad)), 1, "no precomputed volume")
     assert not (tmp_path / "run" / "records").exists()
 
 
@@ -186,11 +188,13 @@ def test_labels_and_evaluation_may_change_in_a_run_that_goes_on(finished_run, vo
     tree["train"] |= {"num_workers": 1, "memory_gb": 1}
     tree["embed"] |= {"device": "cpu"}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
-    assert segclr("embed", "--config", str(tmp_path / "config.yaml")).returncode == 0
+    assert segclr_here("embed", "--config", str(tmp_path / "config.yaml")).returncode == 0
     assert "another name" in (tmp_path / "run" / "run.yaml").read_text()
     tree["evaluate"] |= {"probe_c": 2.0}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
-    result = segclr("classify", "evaluate", "--config", str(tmp_path / "config.yaml"), "--task", "retrieval")
+    result = segclr_here(
+        "classify", "evaluate", "--config", str(tmp_path / "config.yaml"), "--task", "retrieval"
+    )
     refused(result, 2, "another evaluate", "records/evaluate")
     shutil.rmtree(tmp_path / "run" / "records" / "evaluate")
     assert segclr("run", str(tmp_path / "config.yaml")).returncode == 0
@@ -208,17 +212,17 @@ def test_labels_and_evaluation_may_change_in_a_run_that_goes_on(finished_run, vo
     ],
 )
 def test_a_run_that_cannot_be_is_told_at_once(config_file, override, status, word):
-    refused(segclr("run", str(config_file()), "--set", override), status, word)
+    refused(segclr_here("run", str(config_file()), "--set", override), status, word)
 
 
 def test_a_key_given_twice_is_refused(config_file):
     path = config_file()
     path.write_text(path.read_text() + "\nseed: 5\n")
-    refused(segclr("run", str(path)), 2, "the key seed comes twice")
+    refused(segclr_here("run", str(path)), 2, "the key seed comes twice")
 
 
 def test_tissue_brings_its_own_skeletons():
-    result = segclr("skeletonize", "--config", "configs/demo.yaml", "--set", "run=/nonexistent/run")
+    result = segclr_here("skeletonize", "--config", "configs/demo.yaml", "--set", "run=/nonexistent/run")
     refused(result, 2, "skeletons.source is tissue")
 
 
@@ -228,12 +232,12 @@ def test_a_damaged_record_is_redone(finished_run, volumes, tmp_path):
     record = sorted((tmp_path / "run" / "records" / "nodes").glob("*.json"))[0]
     before = record.read_text()
     record.write_text('{"inputs": {}, "files": {}, "rows": 0, "counts": {}}')
-    assert segclr("nodes", "--config", str(tmp_path / "config.yaml")).returncode == 0
+    assert segclr_here("nodes", "--config", str(tmp_path / "config.yaml")).returncode == 0
     assert record.read_text() == before
 
 
 def test_the_version_is_printed():
-    assert segclr("--version").stdout.startswith("segclr ")
+    assert segclr_here("--version").stdout.startswith("segclr ")
 
 
 def test_a_blank_em_is_told_before_training(config_file, tmp_path):
@@ -242,7 +246,7 @@ def test_a_blank_em_is_told_before_training(config_file, tmp_path):
     tree = config_tree(tmp_path, tmp_path / "run")["volume"] | {
         "em": f"precomputed://file://{tmp_path}/blank"
     }
-    refused(segclr("run", str(config_file(volume=tree))), 1, "cubes are blank")
+    refused(segclr_here("run", str(config_file(volume=tree))), 1, "cubes are blank")
 
 
 @pytest.mark.parametrize(
@@ -256,16 +260,18 @@ def test_a_blank_em_is_told_before_training(config_file, tmp_path):
 def test_labels_that_cannot_serve_are_told_before_training(config_file, tmp_path, rows, word):
     (tmp_path / "types.csv").write_text(f"segment_id,cell_type,split\n{rows}\n")
     config = config_file(labels={"cell_types": str(tmp_path / "types.csv")})
-    refused(segclr("run", str(config)), 1, word)
+    refused(segclr_here("run", str(config)), 1, word)
     assert not (tmp_path / "run" / "cubes.zarr").exists()
 
 
 def test_a_label_volume_of_another_place_or_without_names_is_told_at_once(config_file, volumes, tmp_path):
     write_precomputed(tmp_path / "labels", np.zeros((48, 64, 96), dtype=np.uint8), kind="segmentation")
     url = f"precomputed://file://{tmp_path}/labels"
-    refused(segclr("run", str(config_file(labels={"compartments": url}))), 2, "compartment_names")
+    refused(segclr_here("run", str(config_file(labels={"compartments": url}))), 2, "compartment_names")
     labels = {"compartments": url, "compartment_names": {1: "axon"}}
-    refused(segclr("run", str(config_file(labels=labels))), 1, "labels.compartments covers", "(128, 64, 64)")
+    refused(
+        segclr_here("run", str(config_file(labels=labels))), 1, "labels.compartments covers", "(128, 64, 64)"
+    )
 
 
 def test_a_table_that_calls_trained_segments_test_is_refused(finished_run, volumes, tmp_path):
@@ -278,14 +284,14 @@ def test_a_table_that_calls_trained_segments_test_is_refused(finished_run, volum
     shutil.copytree(finished_run, tmp_path / "run")
     tree = config_tree(volumes, tmp_path / "run") | {"labels": {"cell_types": str(tmp_path / "types.csv")}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
-    result = segclr("classify", "fit", "--config", str(tmp_path / "config.yaml"), "--task", "cell_type")
+    result = segclr_here("classify", "fit", "--config", str(tmp_path / "config.yaml"), "--task", "cell_type")
     refused(result, 1, "test that the encoder was trained on")
 
 
 def test_yaml_merge_keys_work(config_file):
     path = config_file()
     path.write_text(path.read_text() + "\nplan: {<<: {n: 1}, m: 2}\n")
-    refused(segclr("run", str(path)), 2, "plan.n: unknown key", "plan.m: unknown key")
+    refused(segclr_here("run", str(path)), 2, "plan.n: unknown key", "plan.m: unknown key")
 
 
 def test_without_em_there_are_skeletons_nodes_and_pairs_and_no_more(
@@ -294,12 +300,12 @@ def test_without_em_there_are_skeletons_nodes_and_pairs_and_no_more(
     tree = config_tree(volumes, tmp_path / "run")["volume"]
     del tree["em"]
     config = str(config_file(volume=tree))
-    refused(segclr("run", config), 2, "a whole run needs volume.em")
+    refused(segclr_here("run", config), 2, "a whole run needs volume.em")
     for stage in ("skeletonize", "nodes", "pairs"):
-        assert segclr(stage, "--config", config).returncode == 0
+        assert segclr_here(stage, "--config", config).returncode == 0
     ours, theirs = ((run / "pairs.parquet").read_bytes() for run in (tmp_path / "run", finished_run))
     assert ours == theirs
-    refused(segclr("cubes", "--config", config), 2, "volume.em is needed")
+    refused(segclr_here("cubes", "--config", config), 2, "volume.em is needed")
 
 
 @pytest.mark.parametrize("kind", ["int64", "float32"])
@@ -308,19 +314,19 @@ def test_a_segmentation_of_other_numbers_is_told_at_once(config_file, volumes, t
     tree = config_tree(volumes, tmp_path / "run")["volume"]
     for em in (tree["em"], None):
         volume = tree | {"segmentation": f"precomputed://file://{tmp_path}/labels", "em": em}
-        result = segclr("skeletonize", "--config", str(config_file(volume=volume)))
+        result = segclr_here("skeletonize", "--config", str(config_file(volume=volume)))
         refused(result, 1, "must be of unsigned integers", kind)
 
 
 def test_a_plan_says_what_filters_it_leaves_out_and_charges_no_kimimaro_for_read_skeletons(config_file):
     plain = str(config_file())
-    filtered = segclr("plan", plain, "--set", "nodes.min_cable_nm=1000").stdout
+    filtered = segclr_here("plan", plain, "--set", "nodes.min_cable_nm=1000").stdout
     assert "nodes.min_cable_nm" in " ".join(filtered.split())
-    assert "nodes.min_cable_nm" not in segclr("plan", plain).stdout
-    read = segclr("plan", plain, "--set", "skeletons={source: url, url: 'swc://none'}", "--json").stdout
+    assert "nodes.min_cable_nm" not in segclr_here("plan", plain).stdout
+    read = segclr_here("plan", plain, "--set", "skeletons={source: url, url: 'swc://none'}", "--json").stdout
     keys = {row["key"] for row in yaml.safe_load(read)["rows"]}
     assert "skeletonize_core_hours" not in keys
-    made = segclr("plan", plain, "--json").stdout
+    made = segclr_here("plan", plain, "--json").stdout
     assert "skeletonize_core_hours" in {row["key"] for row in yaml.safe_load(made)["rows"]}
 
 
@@ -337,6 +343,6 @@ def test_a_plan_says_what_filters_it_leaves_out_and_charges_no_kimimaro_for_read
 def test_what_was_meant_otherwise_is_told_with_what_to_give(finished_run, tmp_path, command, words):
     run = str(finished_run)
     given = [run if word == "RUN" else word for word in command]
-    answer = segclr(*given)
+    answer = segclr_here(*given)
     assert answer.returncode != 0
     assert words.replace("RUN", run) in answer.stderr

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from segclr.model import load_encoder
-from tests.pipelines.conftest import config_tree, content, segclr
+from tests.pipelines.conftest import config_tree, content, segclr, segclr_here
 from tests.pipelines.test_cli import refused
 
 STUDENT = {"depth": 10, "width": 0.125, "stem": "patch", "stages": 2, "heads": "light"}
@@ -67,13 +67,13 @@ def test_a_teacher_that_changed_or_is_absent_is_told(config, finished_run, tmp_p
     description = tmp_path / "teacher" / "config.json"
     tree = json.loads(description.read_text())
     description.write_text(json.dumps({**tree, "training": {"another": "one"}}))
-    refused(segclr("distill", url), 2, "teacher")
+    refused(segclr_here("distill", url), 2, "teacher")
     shutil.rmtree(tmp_path / "teacher")
-    refused(segclr("distill", url), 1, "teacher/config.json")
+    refused(segclr_here("distill", url), 1, "teacher/config.json")
 
 
 def test_a_configuration_without_a_teacher_is_wrong_usage(config):
-    refused(segclr("distill", config()), 2, "distill.teacher")
+    refused(segclr_here("distill", config()), 2, "distill.teacher")
 
 
 def test_training_begins_at_another_encoder_and_tells_what_it_took(config, finished_run, tmp_path):

@@ -21,7 +21,7 @@ from segclr.geometry import BoundingBox
 from segclr.model.encoder import Encoder
 from segclr.plan import load_rates, sampled_content
 from segclr.store.parquet import read_columns
-from tests.pipelines.conftest import config_tree, segclr
+from tests.pipelines.conftest import config_tree, segclr, segclr_here
 from tests.pipelines.test_cli import refused
 
 TISSUE = {
@@ -336,10 +336,10 @@ def test_the_command_prints_a_table_and_json(cubic_millimetre):
 def test_wrong_input_is_told_in_one_line(config_file, volumes, tmp_path):
     volume = config_tree(volumes, tmp_path)["volume"]
     absent = str(config_file(volume=volume | {"em": f"precomputed://file://{tmp_path}/none"}))
-    refused(segclr("plan", absent), 1, "no precomputed volume", "none")
+    refused(segclr_here("plan", absent), 1, "no precomputed volume", "none")
     good = str(config_file())
-    refused(segclr("plan", good, "--set", "plan.price_per_core_hour=-1"), 2, "plan.price_per_core_hour")
-    refused(segclr("plan", good, "--set", "plan.rates_url=none.json"), 1, "none.json")
+    refused(segclr_here("plan", good, "--set", "plan.price_per_core_hour=-1"), 2, "plan.price_per_core_hour")
+    refused(segclr_here("plan", good, "--set", "plan.rates_url=none.json"), 1, "none.json")
     assert segclr("plan", good, "--sample-blocks", "-1").returncode == 2
 
 

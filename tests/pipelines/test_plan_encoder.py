@@ -8,7 +8,7 @@ import onnxruntime
 from pipelines.plan_encoder import encoder_tree
 from segclr.config import RunConfig
 from segclr.model import load_encoder
-from tests.pipelines.conftest import config_tree, segclr
+from tests.pipelines.conftest import config_tree, segclr, segclr_here
 from tests.pipelines.test_cli import refused
 
 
@@ -49,4 +49,4 @@ def test_export_writes_a_file_that_another_program_runs(finished_run, tmp_path):
     want = encoder.embed(cubes, device="cpu")
     got = session.run(None, {"cubes": cubes})[0]
     assert np.abs(got - want).max() < 1e-5 * np.abs(want).max()
-    refused(segclr("export", str(finished_run / "encoder"), "--out", str(tmp_path / "x.h5")), 2, ".pt2")
+    refused(segclr_here("export", str(finished_run / "encoder"), "--out", str(tmp_path / "x.h5")), 2, ".pt2")
