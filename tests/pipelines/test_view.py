@@ -2,12 +2,11 @@
 
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
-import time
 from dataclasses import replace
 from urllib.request import urlopen
 
@@ -191,15 +190,28 @@ def test_ctrl_c_is_a_good_end(finished_run):
     assert "Traceback" not in told
 
 
-def test_ctrl_c_right_after_the_url_is_a_good_end_too(run, monkeypatch):
-    def browse(url):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
+INTERRUPTED = """
+import os, signal, sys, time
+from pipelines import cli, cli_view
 
-    monkeypatch.setattr("pipelines.cli_view._browse", browse)
-    answer = CliRunner().invoke(app, ["view", run.url, "--color", "segment"])
-    assert answer.exit_code == 0, answer.output
+def browse(url):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+cli_view._browse = browse
+sys.argv = ["segclr", "view", sys.argv[1], "--color", "segment"]
+cli.main()
+"""
+
+
+def test_ctrl_c_right_after_the_url_is_a_good_end_too(run):
+    command = [sys.executable, "-c", INTERRUPTED, run.url]
+    answer = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=ENVIRONMENT
+    )
+    assert answer.returncode == 0, answer.stderr
     assert answer.stderr.endswith("ended\n")
+    assert "Traceback" not in answer.stderr
 
 
 def test_clusters_uncertainty_and_components_are_those_of_the_files(run):
