@@ -6,6 +6,7 @@ dask-jobqueue asks for jobs once and does not replace one that is lost (dask-job
 from __future__ import annotations
 
 import contextlib
+import signal
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -97,6 +98,7 @@ def job_workers(config: ClusterConfig) -> Iterator[DaskExecutor]:
 
 
 def _cluster_class(kind: str) -> Any:
+    before = signal.getsignal(signal.SIGINT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own use of Dask
@@ -104,6 +106,8 @@ def _cluster_class(kind: str) -> Any:
     except ImportError as error:
         msg = f"cluster.kind {kind} needs the extra slurm: pip install 'segclr[slurm]'"
         raise ConfigError(msg) from error
+    finally:
+        signal.signal(signal.SIGINT, before)  # its import makes of Ctrl-C an exit with status 0
     names = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster"}
     return getattr(dask_jobqueue, names[kind])
 

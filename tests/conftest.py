@@ -48,3 +48,13 @@ def chromium() -> str:
     if path is None:
         pytest.skip("no Chromium here: apt-get install chromium")
     return path
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_as_before():
+    """A library that takes Ctrl-C for itself would change how a run ends, and tests that come after."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    after = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+    assert after is before

@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,12 @@ def test_the_array_script_is_shell_and_its_command_is_accepted(config_file):
     told = segclr(*arguments, "--set", "train.no_such_key=1")
     assert told.returncode == 2
     assert "train.no_such_key: unknown key" in told.stderr
+
+
+def test_the_library_for_batch_systems_does_not_take_ctrl_c_for_itself():
+    """Its import makes of Ctrl-C an exit with status 0: a run that was interrupted would look done."""
+    code = "import signal; from pipelines.jobqueue import _cluster_class; _cluster_class('slurm'); "
+    code += "signal.raise_signal(signal.SIGINT)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "KeyboardInterrupt" in ended.stderr
+    assert ended.returncode != 0
