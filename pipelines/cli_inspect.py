@@ -28,18 +28,29 @@ def status(run: RunFolder, *, as_json: AsJson = False) -> None:
         typer.echo(line)
 
 
-def validate(run: RunFolder, *, as_json: AsJson = False) -> None:
+def validate(
+    run: RunFolder,
+    *,
+    results: Annotated[
+        bool,
+        typer.Option(
+            "--results",
+            help="Instead: classifiers, predictions, scores of merges, clusters and projections: whole, and of "
+            "the encoder and embeddings there are.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check a run's files against its records.
 
-    Sizes and checksums of all files, and that every node is embedded exactly once, or listed as lost; that
-    classifiers, predictions, clusters and projections are whole and of the encoder and embeddings there are.
+    Sizes and checksums of all files, and that every node is embedded exactly once, or listed as lost.
 
     Example: segclr validate runs/demo
     """
-    from pipelines.inspect import run_faults
+    from pipelines.inspect import result_faults, run_faults
     from segclr.errors import DataError
 
-    faults, lost = run_faults(run)
+    faults, lost = (result_faults(run), []) if results else run_faults(run)
     if as_json:
         typer.echo(json.dumps({"faults": faults, "lost": lost}, indent=1))
     else:

@@ -13,7 +13,7 @@ from pipelines.run import TRAINED, UNTRAINED, Run, saved_config
 from segclr import files
 from segclr.errors import SegclrError
 
-__all__ = ["run_faults", "run_status", "saved_run", "status_lines"]
+__all__ = ["result_faults", "run_faults", "run_status", "saved_run", "status_lines"]
 
 
 _WHOLE = (
@@ -160,9 +160,14 @@ def run_faults(url: str) -> tuple[list[str], list[str]]:
                 check_complete(run, which)
             except SegclrError as error:
                 faults.append(str(error))
-    from pipelines.classifiers import classifier_faults  # scikit-learn, which `segclr status` does without
+    return faults, [f"{part.stage} {part}" for part in lost_parts(run.url)]
+
+
+def result_faults(url: str) -> list[str]:
+    """What is wrong with a run's classifiers, predictions, scores of merges, clusters and projections."""
+    from pipelines.classifiers import classifier_faults  # scikit-learn, which the rest does without
     from pipelines.merges import merge_faults
     from pipelines.node_results import node_result_faults
 
-    faults += [*classifier_faults(run), *node_result_faults(run), *merge_faults(run)]
-    return faults, [f"{part.stage} {part}" for part in lost_parts(run.url)]
+    run = saved_run(url)
+    return [*classifier_faults(run), *node_result_faults(run), *merge_faults(run)]
