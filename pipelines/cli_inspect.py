@@ -35,8 +35,8 @@ def validate(
         bool,
         typer.Option(
             "--results",
-            help="Instead: are classifiers, predictions, scores of merges, clusters and projections whole, and "
-            "of the encoder and embeddings there are?",
+            help="Instead: are classifiers, predictions, scores of merges, clusters and projections whole, "
+            "and of the encoder and embeddings there are?",
         ),
     ] = False,
     as_json: AsJson = False,
