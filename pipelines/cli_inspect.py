@@ -28,29 +28,18 @@ def status(run: RunFolder, *, as_json: AsJson = False) -> None:
         typer.echo(line)
 
 
-def validate(
-    run: RunFolder,
-    *,
-    results: Annotated[
-        bool,
-        typer.Option(
-            "--results",
-            help="Instead: are classifiers, predictions, scores of merges, clusters and projections whole, "
-            "and of the encoder and embeddings there are?",
-        ),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
+def validate(run: RunFolder, *, as_json: AsJson = False) -> None:
     """Check a run's files against its records.
 
-    Sizes and checksums of all files, and that every node is embedded exactly once, or listed as lost.
+    Sizes and checksums of all files; every node is embedded exactly once or listed as lost; classifiers,
+    predictions, scores of merges, clusters and projections are whole, and of the embeddings there are.
 
     Example: segclr validate runs/demo
     """
-    from pipelines.inspect import result_faults, run_faults
+    from pipelines.inspect import run_faults
     from segclr.errors import DataError
 
-    faults, lost = (result_faults(run), []) if results else run_faults(run)
+    faults, lost = run_faults(run)
     if as_json:
         typer.echo(json.dumps({"faults": faults, "lost": lost}, indent=1))
     else:

@@ -13,7 +13,7 @@ from pipelines.run import TRAINED, UNTRAINED, Run, saved_config
 from segclr import files
 from segclr.errors import SegclrError
 
-__all__ = ["result_faults", "run_faults", "run_status", "saved_run", "status_lines"]
+__all__ = ["run_faults", "run_status", "saved_run", "status_lines"]
 
 
 _WHOLE = (
@@ -133,7 +133,14 @@ def status_lines(told: list[dict[str, Any]]) -> list[str]:
 
 
 def run_faults(url: str) -> tuple[list[str], list[str]]:
-    """Every broken promise of a whole run, and every part that it went on without, one line each."""
+    """Every broken promise of a whole run, and every part that it went on without, one line each.
+
+    Also of what was made after it: classifiers, predictions, scores of merges, clusters, projections.
+    """
+    from pipelines.classifiers import classifier_faults  # scikit-learn, which ``status`` does without
+    from pipelines.merges import merge_faults
+    from pipelines.node_results import node_result_faults
+
     run = saved_run(url)
     stages = {stage for stage, _, _ in _parts(run)}
     faults = [f"{name}: not done" for name in _whole(run) if name not in stages]
@@ -160,14 +167,5 @@ def run_faults(url: str) -> tuple[list[str], list[str]]:
                 check_complete(run, which)
             except SegclrError as error:
                 faults.append(str(error))
+    faults += [*classifier_faults(run), *node_result_faults(run), *merge_faults(run)]
     return faults, [f"{part.stage} {part}" for part in lost_parts(run.url)]
-
-
-def result_faults(url: str) -> list[str]:
-    """What is wrong with a run's classifiers, predictions, scores of merges, clusters and projections."""
-    from pipelines.classifiers import classifier_faults  # scikit-learn, which the rest does without
-    from pipelines.merges import merge_faults
-    from pipelines.node_results import node_result_faults
-
-    run = saved_run(url)
-    return [*classifier_faults(run), *node_result_faults(run), *merge_faults(run)]

@@ -76,7 +76,7 @@ def read_bucket(url: str, bucket: int) -> dict[str, NDArray[Any]]:
         if bucket not in numbers:
             return from_arrow(file.schema_arrow.empty_table())
         row_group = numbers.index(bucket)
-        table = file.read_row_group(row_group)
+        table = file.read_row_group(row_group, use_threads=False)
         promised = facts["buckets"][row_group][1]
         if table.num_rows != promised:
             msg = f"{url} is damaged: bucket {bucket} has {table.num_rows} rows, not {promised}"
@@ -89,7 +89,7 @@ def read_bucket(url: str, bucket: int) -> dict[str, NDArray[Any]]:
 def _with_file(url: str, use: Any) -> Any:
     try:
         with fsspec.open(url, "rb") as handle:
-            file = pq.ParquetFile(handle, page_checksum_verification=True)
+            file = pq.ParquetFile(handle, page_checksum_verification=True, pre_buffer=False)
             schema = file.schema_arrow
             facts = json.loads(file.metadata.metadata[_KEY])
             if facts["columns"] != [f"{f.name} {type_text(f.type)}" for f in schema]:

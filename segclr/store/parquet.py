@@ -92,13 +92,13 @@ def read_columns(url: str, names: Sequence[str] | None = None) -> dict[str, NDAr
     """
     content = files.read_bytes(url)
     try:
-        file = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         schema = file.schema_arrow
         absent = set(names or ()) - set(schema.names)
         if absent:
             msg = f"{url} has no column {', '.join(sorted(absent))}; it has {schema.names}"
             raise DataError(msg)
-        table = file.read(columns=list(names) if names is not None else None)
+        table = file.read(columns=list(names) if names is not None else None, use_threads=False)
         promised = (file.metadata.metadata or {}).get(_SHAPE_KEY)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         msg = f"{url} is damaged: {error}"

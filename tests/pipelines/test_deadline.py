@@ -70,8 +70,9 @@ def test_what_a_child_process_of_the_call_prints_is_no_part_of_the_answer():
 def test_a_signal_before_the_wait_ends_the_child_too(monkeypatch):
     class Interrupted(threading.Thread):
         def start(self):
+            is_reader = self._target.__name__ == "_communicate"  # a thread that has ended forgets it
             super().start()
-            if self._target.__name__ == "_communicate":
+            if is_reader:
                 raise KeyboardInterrupt
 
     monkeypatch.setattr("pipelines.deadline.threading.Thread", Interrupted)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from segclr import files
 from segclr.errors import CorruptDataError, DataError, MissingDataError, SegclrError
+from segclr.store.buckets import write_buckets
 from segclr.store.parquet import from_arrow, read_columns, read_folder, to_arrow, write_columns
 
 NUMBERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8", "?"]
@@ -140,3 +144,25 @@ def test_lists_of_varying_length_are_refused(tmp_path):
     pq.write_table(pa.table({"v": pa.array([[1.0], [1.0, 2.0]])}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match="one fixed size"):
         read_columns(str(tmp_path / "t.parquet"))
+
+
+def test_reading_starts_no_threads(tmp_path):
+    """pyarrow's pool of threads, if it has begun, can abort the process at its end (exit code -6)."""
+    columns = table()
+    write_columns(str(tmp_path / "columns.parquet"), columns)
+    write_buckets(str(tmp_path / "buckets.parquet"), columns, np.arange(200) % 3)
+    script = (
+        "import os, sys\n"
+        "from segclr.store.buckets import read_bucket\n"
+        "from segclr.store.parquet import read_columns, write_columns\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
+        "columns = read_columns(sys.argv[1] + '/columns.parquet')\n"
+        "assert len(read_bucket(sys.argv[1] + '/buckets.parquet', 1)['node_id']) == 67\n"
+        "write_columns(sys.argv[1] + '/again.parquet', columns)\n"
+        "begun = set(os.listdir('/proc/self/task')) - before\n"
+        "sys.exit(f'{len(begun)} threads began' if begun else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
