@@ -9,24 +9,24 @@ from segclr.errors import EncoderError
 from segclr.model.network import EncoderNetwork
 from segclr.model.openvino import OpenVinoPredictor
 from segclr.model.predictor import DensePredictor, Predictor
-from segclr.model.skip import SkipEmptyPredictor, why_not_skip
+from segclr.model.skip import SkipEmptyPredictor, has_fused_kernel, why_not_skip
 
 __all__ = ["PredictorCache", "make_predictor", "resolve_engine"]
 
 _ALLOWED = ("auto", "dense", "skip_empty", "openvino")
 
 
-_SKIP_FROM_VX = 96
-"""Without their empty space real masked cubes of 129 voxels took at most 0.6 of the time, at any width; cubes
-of 65 voxels took as long as with it, smaller ones longer (docs/speed.md)."""
+_SKIP_FROM_VX = {"cpu": 96, "cuda": 64}
+"""Without their empty space real masked cubes of 129 voxels took at most 0.6 of the time, at any width. Those
+of 65 voxels took as long as with it on a CPU, those of 49 on a GPU, smaller ones longer (docs/speed.md)."""
 
 
 def resolve_engine(
     engine: Engine, network: EncoderNetwork, *, size_vx: int, device: torch.device, compiled: bool
 ) -> Engine:
-    """``auto`` is ``skip_empty`` on a CPU, for large cubes, where the network allows it; else ``dense``.
+    """``auto`` is ``skip_empty`` for large cubes where the network allows it; else ``dense``.
 
-    On GPUs ``skip_empty`` runs, but nothing is known of its speed, so it must be asked for.
+    That is so on CPUs and on CUDA devices with Triton; on other devices ``skip_empty`` must be asked for.
 
     Raises:
         EncoderError: the engine is unknown, or cannot run this network on this device.
@@ -35,7 +35,8 @@ def resolve_engine(
         msg = f"engine must be {', '.join(_ALLOWED)}; got {engine!r}"
         raise EncoderError(msg)
     if engine == "auto":
-        worthwhile = device.type == "cpu" and size_vx >= _SKIP_FROM_VX and not compiled
+        is_made_for = device.type == "cpu" or has_fused_kernel(device)
+        worthwhile = is_made_for and size_vx >= _SKIP_FROM_VX[device.type] and not compiled
         return "skip_empty" if worthwhile and why_not_skip(network.backbone) is None else "dense"
     if compiled and engine != "dense":
         msg = f"compile is for engine dense, got engine {engine}"

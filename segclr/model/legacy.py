@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from segclr.model.thin_input import convolve_by_taps, goes_by_taps
+
 __all__ = ["POOL", "POOL_STRIDE", "LegacyBlock", "LegacyResNet3d", "SameConv3d", "same_padding"]
 
 _STAGE_CHANNELS = (64, 128, 256, 512)
@@ -46,6 +48,8 @@ class SameConv3d(nn.Conv3d):
         """[n, n_in, z, y, x] -> [n, n_out, z / stride, y / stride, x / stride], rounded up."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         sides = [same_padding(size, kernel=kernel, stride=stride) for size in x.shape[2:]]
+        if goes_by_taps(x, self.weight):
+            return convolve_by_taps(x, self.weight, self.bias, stride=self.stride, sides=sides)
         if all(before == after for before, after in sides):  # the convolution's own padding copies nothing
             padding = tuple(before for before, _ in sides)
             return F.conv3d(x, self.weight, self.bias, self.stride, padding)

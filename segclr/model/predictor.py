@@ -37,7 +37,11 @@ class FromBytes(nn.Module):
 
 
 class DensePredictor:
-    """The whole cube through PyTorch's layers, compiled by PyTorch on request."""
+    """The whole cube through PyTorch's layers, compiled by PyTorch on request.
+
+    On a CUDA device float32 is float32, not TensorFloat-32, which PyTorch takes for convolutions unless told
+    otherwise, and cuDNN tries its algorithms at the first batch of each size.
+    """
 
     def __init__(
         self, network: Network, *, device: torch.device, dtype: torch.dtype, compiled: bool = False
@@ -55,6 +59,7 @@ class DensePredictor:
         use_autocast = self._dtype != torch.float32
         with (
             torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False),
             torch.autocast(self._device.type, dtype=self._dtype, enabled=use_autocast),
         ):
             embeddings: torch.Tensor = (self._eager if self._compiled is None else self._run_compiled)(cubes)

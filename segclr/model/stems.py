@@ -11,6 +11,7 @@ from torch import nn
 from segclr.config import Stem
 from segclr.geometry import Triple
 from segclr.model.strides import Strides
+from segclr.model.thin_input import ThinConv3d
 
 __all__ = ["SpaceToDepth", "convolution_3d", "stem_layers"]
 
@@ -53,11 +54,13 @@ def stem_layers(
         n_before += 1
     kernel = strides.kernel(_KERNELS[kind], n_before)
     stride: Triple = (1, 1, 1) if kind == "small" else strides.stride(n_before)
-    layers += [convolution_3d(n_in, channels, kernel=kernel, stride=stride), norm, nn.ReLU(inplace=True)]
+    padding: Triple = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    convolution = ThinConv3d(n_in, channels, kernel, stride=stride, padding=padding, bias=False)
+    layers += [convolution, norm, nn.ReLU(inplace=True)]
     if kind == "large":
         pool = strides.kernel(3, 1)
-        padding = tuple(edge // 2 for edge in pool)
-        layers.append(nn.MaxPool3d(pool, stride=strides.stride(1), padding=padding))
+        around = tuple(edge // 2 for edge in pool)
+        layers.append(nn.MaxPool3d(pool, stride=strides.stride(1), padding=around))
     return nn.Sequential(*layers)
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 
+from segclr.model.skip.chunk import chunk_rows
 from segclr.model.skip.folded import FoldedConvolution
 from segclr.model.skip.neighbours import Neighbours
 from segclr.model.skip.sparse_map import MapStore, SparseMap
 from segclr.model.skip.window import Window
 
-__all__ = ["RowConvolution"]
+__all__ = ["RowConvolution", "has_fused_kernel"]
 
 _CHUNK_BYTES = 1 << 22
 _MIN_CHUNK = 1024
 """Gathered rows should stay in the cache, but weights of many channels should not be read for a few rows."""
+
+
+def has_fused_kernel(device: torch.device) -> bool:
+    """Whether gathering and product can be one kernel: on CUDA devices, where Triton is installed."""
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def _is_fused(device: torch.device, *, n_in: int, n_out: int) -> bool:
+    if not has_fused_kernel(device):
+        return False
+    from segclr.model.skip.fused import fits
+
+    return fits(n_in, n_out)
 
 
 class RowConvolution:
@@ -38,8 +54,10 @@ class RowConvolution:
         self._relu = folded.relu
         self._scale = None if folded.scale is None else folded.scale.to(dtype)
         self._shift = None if folded.shift is None else folded.shift.to(dtype)
+        self._is_fused = _is_fused(device, n_in=c_in, n_out=c_out)
         row_bytes = len(self._weight) * self._weight.element_size()
-        self._chunk = max(_CHUNK_BYTES // row_bytes, min(_MIN_CHUNK, c_out * 2))
+        in_cache = max(_CHUNK_BYTES // row_bytes, min(_MIN_CHUNK, c_out * 2))
+        self._chunk = 0 if self._is_fused else chunk_rows(in_cache, device)
         self._gathered = self._weight.new_empty((self._chunk * window.n_seen, c_in))
 
     def store(self) -> MapStore:
@@ -48,7 +66,25 @@ class RowConvolution:
 
     def fill(self, out: torch.Tensor, x: SparseMap, at: torch.Tensor) -> None:
         """Activations of the outputs ``at``, counted over the batch [m], into ``out`` [m, c_out]."""
+        if not len(at):
+            return
         seen = self._neighbours.rows(x, at)
+        if self._is_fused:
+            from segclr.model.skip.fused import multiply_seen
+
+            multiply_seen(
+                out,
+                x.rows,
+                table=seen.table,
+                firsts=seen.firsts,
+                offsets=seen.offsets,
+                weight=self._weight,
+                bias=self._bias,
+                relu=self._relu,
+                scale=self._scale,
+                shift=self._shift,
+            )
+            return
         for start in range(0, len(at), self._chunk):
             some = slice(start, start + self._chunk)
             wanted = seen[some]

@@ -40,13 +40,19 @@ class Neighbours:
 
 
 class RowsSeen:
-    """Row numbers [m, k], made piece by piece, for all of them at once would not stay in the cache."""
+    """Row numbers [m, k], made piece by piece, for all of them at once would not stay in the cache.
+
+    Attributes:
+        table: int32 [voxels], the row of each voxel.
+        firsts: int64 [m], first voxel that each output sees.
+        offsets: int64 [k], from there to all that it sees.
+    """
 
     def __init__(self, table: torch.Tensor, firsts: torch.Tensor, offsets: torch.Tensor) -> None:
-        """``table`` [voxels] tells rows; outputs [m] see voxels ``firsts[m] + offsets[k]``."""
-        self._table, self._firsts, self._offsets = table, firsts, offsets
+        """Outputs [m] see the voxels ``firsts[m] + offsets[k]``."""
+        self.table, self.firsts, self.offsets = table, firsts, offsets
 
     def __getitem__(self, outputs: slice) -> torch.Tensor:
         """Rows that some outputs see, flat [m * k]."""
-        voxels = self._firsts[outputs, None] + self._offsets
-        return torch.index_select(self._table, 0, voxels.flatten())
+        voxels = self.firsts[outputs, None] + self.offsets
+        return torch.index_select(self.table, 0, voxels.flatten())

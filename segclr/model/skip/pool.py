@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from segclr.model.skip.chunk import chunk_rows
 from segclr.model.skip.neighbours import Neighbours, flat
 from segclr.model.skip.sparse_map import MapStore, SparseMap
 from segclr.model.skip.window import Window
 
 __all__ = ["RowMaxPool"]
 
-_CHUNK = 512
+_IN_CACHE = 512
 
 
 class RowMaxPool:
@@ -20,15 +21,16 @@ class RowMaxPool:
         """``padding`` [c] is what lies beyond the result's border; rows are of its kind, on its device."""
         self.store = MapStore(window.n_out, padding)
         self._neighbours = Neighbours(window, padding.device)
-        self._gathered = padding.new_empty((_CHUNK * window.n_seen, len(padding)))
+        self._chunk = chunk_rows(_IN_CACHE, padding.device)
+        self._gathered = padding.new_empty((self._chunk * window.n_seen, len(padding)))
 
     def __call__(self, x: SparseMap) -> SparseMap:
         """Maps of ``n_in`` voxels -> of ``n_out``. The padding row of ``x`` must not win: -inf."""
         at = flat(self._neighbours.window.reach(x.active))
         out = self.store.room(len(at))
         seen = self._neighbours.rows(x, at)
-        for start in range(0, len(at), _CHUNK):
-            some = slice(start, start + _CHUNK)
+        for start in range(0, len(at), self._chunk):
+            some = slice(start, start + self._chunk)
             wanted = seen[some]
             gathered = self._gathered[: len(wanted)]
             torch.index_select(x.rows, 0, wanted, out=gathered)

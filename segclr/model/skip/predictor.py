@@ -10,8 +10,9 @@ from segclr.model.skip.sparse_map import SparseMap
 
 __all__ = ["SkipEmptyPredictor"]
 
-_VOXELS_AT_ONCE = 8 * 129**3
-"""Cubes of a batch that go through the layers together: enough rows for fast products, in little memory."""
+_CUBES_AT_ONCE = {"cpu": 8, "cuda": 256}
+"""Cubes of 129 voxels, or as many voxels of others, that go through the layers together: enough rows for fast
+products, in little memory; on a GPU also enough to hide the time that launching takes."""
 
 
 class SkipEmptyPredictor:
@@ -32,8 +33,8 @@ class SkipEmptyPredictor:
         """
         self._network = network
         self._layers = read_layers(network.backbone, size_vx=size_vx, dtype=dtype)
-        self._at_once = max(1, _VOXELS_AT_ONCE // size_vx**3)
         device = next(network.parameters()).device
+        self._at_once = max(1, _CUBES_AT_ONCE.get(device.type, 8) * 129**3 // size_vx**3)
         with torch.inference_mode():
             empty = torch.zeros((1, size_vx, size_vx, size_vx), dtype=torch.uint8, device=device)
             self._run(empty, everywhere=True)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from segclr.model.input import CONTRAST
+from segclr.model.skip.chunk import chunk_rows
 from segclr.model.skip.folded import FoldedConvolution
 from segclr.model.skip.neighbours import Neighbours, flat
 from segclr.model.skip.sparse_map import MapStore, SparseMap
@@ -15,7 +16,7 @@ from segclr.model.skip.window import Window, triple
 
 __all__ = ["RowStem"]
 
-_CHUNK = 2048
+_IN_CACHE = 2048
 _WORDS = {1: torch.uint8, 2: torch.int16}
 """Integers that hold as many voxels."""
 
@@ -51,6 +52,7 @@ class RowStem:
         runs = Window((kz, ky, 1), stride, (0, 0, 0), n_words, window.n_out)
         self._runs = Neighbours(runs, device)
         self._offsets = runs.offsets(device)
+        self._chunk = chunk_rows(_IN_CACHE, device)
         self._n_channels = folded.weight.shape[1]
         weight = F.pad(folded.weight, (0, kernel[2] * voxels - kx)).flatten(1).t()
         scale = 255 if self._n_channels == 1 else 1  # bytes are 0 to 255
@@ -70,8 +72,8 @@ class RowStem:
         n_out = prod(self._window.n_out)
         edge = self._window.kernel[2]
         runs = words.flatten().as_strided((words.numel() - edge + 1, edge), (1, 1))
-        for start in range(0, len(at), _CHUNK):
-            some = slice(start, start + _CHUNK)
+        for start in range(0, len(at), self._chunk):
+            some = slice(start, start + self._chunk)
             wanted = (firsts[some, None] + self._offsets).flatten()
             grey = torch.index_select(runs, 0, wanted).view(torch.uint8).view(len(firsts[some]), -1)
             if means is None:

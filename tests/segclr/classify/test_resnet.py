@@ -44,9 +44,9 @@ def test_learns_what_a_line_cannot_divide(n_classes):
 
 
 @pytest.mark.parametrize("likelihood", ["logistic", "gaussian"])
-def test_far_from_all_rows_it_is_less_sure(likelihood):
+def test_far_from_all_rows_it_is_less_sure(likelihood, device):
     X, y, cells = blobs()
-    model = ResNetClassifier(**SMALL, likelihood=likelihood).fit(X, y, cells)
+    model = ResNetClassifier(**SMALL | {"device": str(device)}, likelihood=likelihood).fit(X, y, cells)
     far = X.mean(axis=0) + 200 * np.random.default_rng(1).standard_normal((100, X.shape[1]))
     assert np.median(model.uncertainty(far)) > np.quantile(model.uncertainty(X), 0.9)
 

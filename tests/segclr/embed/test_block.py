@@ -56,9 +56,9 @@ def embed(encoder, tissue, points, ids, config=CONFIG):
     return embed_nodes(encoder, *tissue, points_nm=points, segment_ids=ids, config=config)
 
 
-def test_embedding_nodes_equals_encoding_their_cubes(encoder, tissue, nodes):
+def test_embedding_nodes_equals_encoding_their_cubes(encoder, tissue, nodes, device):
     points, ids = nodes
-    got = embed(encoder, tissue, points, ids)
+    got = embed(encoder, tissue, points, ids, CONFIG.model_copy(update={"device": str(device)}))
     want = encoder.embed(cut_cubes(*tissue, points, ids, size_vx=EDGE), device="cpu")
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)

@@ -1,5 +1,6 @@
 """Engines: the same embeddings by any of them, and none that follows old weights."""
 
+import importlib.machinery
 import sys
 
 import numpy as np
@@ -12,6 +13,9 @@ from segclr.model import Encoder
 from segclr.model.engine import resolve_engine
 
 CPU = torch.device("cpu")
+RUNS = [("dense", "cpu"), ("skip_empty", "cpu"), ("openvino", "cpu")]
+if torch.cuda.is_available():
+    RUNS += [("dense", "cuda"), ("skip_empty", "cuda")]
 SMALL = EncoderConfig(depth=10, width=0.125, stem="medium", stages=2, bottleneck_hidden=16)
 
 
@@ -31,36 +35,36 @@ def assert_same(got, want):
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize("engine", ["skip_empty", "openvino"])
-@pytest.mark.parametrize("config", [{}, {"stem": "patch", "input": "centred"}])
-def test_engines_agree_with_the_dense_one(cubes, engine, config):
+@pytest.mark.parametrize(("engine", "where"), RUNS[1:])
+@pytest.mark.parametrize("config", [{}, {"stem": "patch", "input": "centred"}, {"width": 0.5}])
+def test_engines_agree_with_the_dense_one(cubes, engine, where, config):
     encoder = make(**config)
     want = encoder.embed(cubes, device="cpu", engine="dense")
-    assert_same(encoder.embed(cubes, device="cpu", engine=engine, batch_size=2), want)
+    assert_same(encoder.embed(cubes, device=where, engine=engine, batch_size=2), want)
 
 
-@pytest.mark.parametrize("engine", ["dense", "skip_empty", "openvino"])
-def test_bfloat16_points_the_same_way(cubes, engine):
+@pytest.mark.parametrize(("engine", "where"), RUNS)
+def test_bfloat16_points_the_same_way(cubes, engine, where):
     encoder = make()
     cubes = cubes[1:]  # an untrained encoder embeds an empty cube as 0
     want = encoder.embed(cubes, device="cpu", engine="dense")
-    got = encoder.embed(cubes, device="cpu", engine=engine, precision="bfloat16")
+    got = encoder.embed(cubes, device=where, engine=engine, precision="bfloat16")
     cosine = (got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)
     assert cosine.min() >= 0.999
 
 
-@pytest.mark.parametrize("engine", ["dense", "skip_empty", "openvino"])
-def test_engines_follow_the_weights(cubes, engine):
+@pytest.mark.parametrize(("engine", "where"), RUNS)
+def test_engines_follow_the_weights(cubes, engine, where):
     """Constants of empty cubes are kept only as long as the weights they come from."""
     encoder = make()
-    before = encoder.embed(cubes, device="cpu", engine=engine)
+    before = encoder.embed(cubes, device=where, engine=engine)
     with torch.no_grad():
         encoder.network.backbone.stem[1].bias.add_(0.5)
-    after = encoder.embed(cubes, device="cpu", engine=engine)
+    after = encoder.embed(cubes, device=where, engine=engine)
     assert np.abs(after - before).max() > 1e-3 * np.abs(before).max()
     assert_same(after, encoder.embed(cubes, device="cpu", engine="dense"))
     encoder.network.load_state_dict(make().network.state_dict())
-    assert_same(encoder.embed(cubes, device="cpu", engine=engine), before)
+    assert_same(encoder.embed(cubes, device=where, engine=engine), before)
 
 
 def test_a_predictor_is_made_once_for_the_same_weights(cubes):
@@ -74,16 +78,22 @@ def test_a_predictor_is_made_once_for_the_same_weights(cubes):
 
 
 @pytest.mark.parametrize(
-    ("config", "size_vx", "device", "compiled", "engine"),
+    ("config", "size_vx", "device", "has_triton", "compiled", "engine"),
     [
-        ({}, 129, "cpu", False, "skip_empty"),
-        ({}, 65, "cpu", False, "dense"),
-        ({}, 129, "cpu", True, "dense"),
-        ({}, 129, "cuda", False, "dense"),
-        ({"norm": "group"}, 129, "cpu", False, "dense"),
+        ({}, 129, "cpu", False, False, "skip_empty"),
+        ({}, 65, "cpu", False, False, "dense"),
+        ({}, 129, "cpu", False, True, "dense"),
+        ({}, 129, "cuda", False, False, "dense"),
+        ({}, 65, "cuda", True, False, "skip_empty"),
+        ({}, 49, "cuda", True, False, "dense"),
+        ({}, 129, "mps", True, False, "dense"),
+        ({"norm": "group"}, 129, "cpu", False, False, "dense"),
+        ({"norm": "group"}, 129, "cuda", True, False, "dense"),
     ],
 )
-def test_auto_skips_on_cpus_where_it_can_and_pays(config, size_vx, device, compiled, engine):
+def test_auto_skips_where_it_can_and_pays(config, size_vx, device, has_triton, compiled, engine, monkeypatch):
+    found = importlib.machinery.ModuleSpec("triton", None) if has_triton else None
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: found)
     network = make(**config).network
     where = {"size_vx": size_vx, "device": torch.device(device), "compiled": compiled}
     assert resolve_engine("auto", network, **where) == engine

@@ -1,5 +1,7 @@
 """Empty space skipped: the same embeddings as of whole cubes, whatever is where in them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,11 @@ def legacy():
     return network(family="legacy")
 
 
+def there(net, device):
+    """A copy on a device: the network of several tests stays where it is."""
+    return copy.deepcopy(net).to(device)
+
+
 def textured(mask, seed=0):
     grey = np.random.default_rng(seed).integers(1, 256, mask.shape)
     return torch.from_numpy(np.where(mask, grey, 0).astype(np.uint8))
@@ -75,10 +82,10 @@ def assert_same(got, want):
 
 
 @pytest.mark.parametrize("edge", [16, 21])
-def test_the_published_network_gives_the_same(legacy, edge):
+def test_the_published_network_gives_the_same(legacy, edge, device):
     cubes = textured(np.stack(list(shapes(edge))))
-    predict = SkipEmptyPredictor(legacy, size_vx=edge, dtype=torch.float32)
-    assert_same(predict(cubes), of_whole_cubes(legacy, cubes))
+    predict = SkipEmptyPredictor(there(legacy, device), size_vx=edge, dtype=torch.float32)
+    assert_same(predict(cubes.to(device)).cpu(), of_whole_cubes(legacy, cubes))
 
 
 @pytest.mark.parametrize("edge", [12, 13])
@@ -93,11 +100,11 @@ def test_the_published_network_gives_the_same(legacy, edge):
     ],
     ids=["plain", "flat", "flat-kernels-centred", "bottleneck-centred"],
 )
-def test_the_modern_family_gives_the_same(stem, more, edge):
+def test_the_modern_family_gives_the_same(stem, more, edge, device):
     net = small(stem=stem, **more)
     cubes = textured(np.stack(list(shapes(edge))))
-    predict = SkipEmptyPredictor(net, size_vx=edge, dtype=torch.float32)
-    assert_same(predict(cubes), of_whole_cubes(net, cubes))
+    predict = SkipEmptyPredictor(there(net, device), size_vx=edge, dtype=torch.float32)
+    assert_same(predict(cubes.to(device)).cpu(), of_whole_cubes(net, cubes))
 
 
 @given(st.data())
@@ -123,9 +130,9 @@ def test_every_cube_of_these_tests_is_far_from_the_empty_one(legacy):
     assert (away[~is_empty] > 10 * TOLERANCE * vectors.abs().max()).all()
 
 
-def test_a_batch_equals_one_by_one_in_any_order(legacy):
-    cubes = textured(np.stack(list(shapes(16))))
-    predict = SkipEmptyPredictor(legacy, size_vx=16, dtype=torch.float32)
+def test_a_batch_equals_one_by_one_in_any_order(legacy, device):
+    cubes = textured(np.stack(list(shapes(16)))).to(device)
+    predict = SkipEmptyPredictor(there(legacy, device), size_vx=16, dtype=torch.float32)
     batch = predict(cubes)
     single = torch.cat([predict(cube[None]) for cube in cubes.flip(0)]).flip(0)
     assert_same(single, batch)
@@ -154,10 +161,11 @@ def test_constants_depend_on_the_place(legacy):
 
 
 @pytest.mark.parametrize("config", [{"family": "legacy"}, {"depth": 18, "input": "centred", "width": 0.5}])
-def test_bfloat16_points_the_same_way(config):
+def test_bfloat16_points_the_same_way(config, device):
     net = network(**config)
     cubes = textured(np.stack(list(shapes(21))))
-    got = SkipEmptyPredictor(net, size_vx=21, dtype=torch.bfloat16)(cubes)
+    predict = SkipEmptyPredictor(there(net, device), size_vx=21, dtype=torch.bfloat16)
+    got = predict(cubes.to(device)).cpu()
     assert torch.cosine_similarity(got, of_whole_cubes(net, cubes)).min() >= 0.999
 
 

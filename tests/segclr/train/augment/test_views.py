@@ -33,6 +33,13 @@ def test_a_batch_equals_one_by_one(cubes, everything, draw):
         assert torch.allclose(one[0], batch[i], rtol=0, atol=1e-6)
 
 
+def test_a_device_gives_what_the_cpu_gives(cubes, everything, draw, device):
+    want = apply_views(cubes, draw(everything, 12), size_vx=5)
+    got = apply_views(cubes.to(device), draw(everything, 12), size_vx=5)
+    assert got.device.type == device.type
+    assert torch.allclose(got.cpu(), want, rtol=0, atol=2e-5)
+
+
 def test_how_many_are_handled_at_once_changes_nothing(cubes, everything, draw, monkeypatch):
     whole = apply_views(cubes, draw(everything, 12), size_vx=5)
     monkeypatch.setitem(views._VOXELS_AT_ONCE, "cpu", 5 * 9**3)

@@ -1,0 +1,58 @@
+"""The GPU's kernel, run by Triton's interpreter: the products of the plain way."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import torch
+from segclr.model.skip.convolution import RowConvolution
+from segclr.model.skip.folded import FoldedConvolution
+from segclr.model.skip.sparse_map import SparseMap
+from segclr.model.skip.window import Window
+
+torch.manual_seed(0)
+dtype = getattr(torch, "{dtype}")
+weight, bias = torch.randn({n_out}, {n_in}, *({kernel},) * 3), torch.randn({n_out})
+scale, shift = (torch.rand({n_out}) + 0.5, torch.randn({n_out})) if {scaled} else (None, None)
+folded = FoldedConvolution(weight, bias, relu={relu}, scale=scale, shift=shift)
+window = Window.same((5, 6, 7), kernel=({kernel},) * 3, stride=({stride},) * 3)
+convolution = RowConvolution(folded, window, dtype=dtype)
+table = torch.randint(0, 300, (3, 5, 6, 7), dtype=torch.int32)
+seen = SparseMap(torch.randn(300, {n_in}).to(dtype), table, 2)
+n_out = window.n_out[0] * window.n_out[1] * window.n_out[2]
+at = torch.randperm(3 * n_out)[: {n_outputs}].sort().values
+want, got = (torch.full((len(at), {n_out}), torch.nan, dtype=dtype) for _ in range(2))
+convolution.fill(want, seen, at)
+convolution._is_fused = True
+convolution.fill(got, seen, at)
+away = float((got.double() - want.double()).norm() / want.double().norm())
+assert away <= {tolerance}, away
+print(len(at), "equal")
+"""
+CASES = {
+    "relu and scale, a last tile that is not full": {"relu": True, "scaled": True},
+    "strided, no relu": {"stride": 2, "n_in": 32, "n_out": 16, "relu": False, "scaled": False},
+    "a shortcut of 48 channels": {"kernel": 1, "stride": 2, "n_in": 48, "n_out": 80},
+    "several tiles of channels": {"n_in": 64, "n_out": 256, "n_outputs": 5},
+}
+PLAIN = {"kernel": 3, "stride": 1, "n_in": 16, "n_out": 32, "relu": True, "scaled": False, "n_outputs": 37}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float16", 1e-3)])
+def test_the_kernel_gives_the_products_of_the_plain_way(case, dtype, tolerance):
+    """In a process of its own: what is compiled for a device cannot be interpreted any more."""
+    pytest.importorskip("triton", reason="Triton is not for this system")
+    script = SCRIPT.format(dtype=dtype, tolerance=tolerance, **PLAIN | CASES[case])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("equal\n")
