@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import warnings
 
 import torch
 
@@ -19,9 +21,21 @@ _MIN_CHUNK = 1024
 """Gathered rows should stay in the cache, but weights of many channels should not be read for a few rows."""
 
 
+@functools.cache
 def has_fused_kernel(device: torch.device) -> bool:
-    """Whether gathering and product can be one kernel: on CUDA devices, where Triton is installed."""
-    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    """Whether gathering and product can be one kernel: on CUDA devices, where Triton is installed and works.
+
+    It is tried once a process; a warning says why it does not work.
+    """
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return False
+    from segclr.model.skip.fused import why_not_here
+
+    reason = why_not_here(device)
+    if reason is not None:
+        msg = f"Triton does not work on {device}, so skipping empty space is several times slower: {reason}"
+        warnings.warn(msg, stacklevel=2)
+    return reason is None
 
 
 def _is_fused(device: torch.device, *, n_in: int, n_out: int) -> bool:

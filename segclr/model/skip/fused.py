@@ -7,11 +7,13 @@ implicit matrix product). Written in Triton, which comes with PyTorch's CUDA bui
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 import triton
 import triton.language as tl
 
-__all__ = ["fits", "multiply_seen"]
+__all__ = ["fits", "multiply_seen", "why_not_here"]
 
 _OF_16_BITS = {64: (128, 64, 64, 4, 5), 128: (128, 128, 64, 8, 5), 256: (128, 256, 64, 8, 4)}
 """By the most channels out: outputs, channels out and channels in of a tile, warps and stages. These were the
@@ -25,6 +27,34 @@ _SMALLEST = 16
 def fits(n_in: int, n_out: int) -> bool:
     """Whether the channels divide into tiles."""
     return n_in % _SMALLEST == 0 and n_out % _SMALLEST == 0
+
+
+def why_not_here(device: torch.device) -> str | None:
+    """Why the kernel cannot run on a device, found by running it; None: it can.
+
+    Triton compiles as it goes, for which it needs a C compiler and a device that it knows.
+    """
+    ones = torch.ones((_SMALLEST, _SMALLEST), device=device)
+    out = torch.empty_like(ones)
+    nothing = torch.zeros(_SMALLEST, device=device)
+    at = torch.zeros(_SMALLEST, dtype=torch.int64, device=device)
+    try:
+        multiply_seen(
+            out,
+            ones,
+            table=at.to(torch.int32),
+            firsts=at,
+            offsets=at[:1],
+            weight=ones,
+            bias=nothing,
+            relu=True,
+            scale=None,
+            shift=None,
+        )
+        is_right = bool((out == _SMALLEST).all())
+    except Exception as error:  # noqa: BLE001  whatever it is, there is another way
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    return None if is_right else "its products are wrong"
 
 
 def multiply_seen(
@@ -59,28 +89,30 @@ def multiply_seen(
     tile_n, tile_k = _divisor(n_out, most_n), _divisor(n_in, most_k)
     grid = (n_out // tile_n, triton.cdiv(len(firsts), tile_m))
     is_scaled = scale is not None and shift is not None
-    _kernel[grid](
-        out,
-        rows,
-        table,
-        firsts,
-        offsets,
-        weight,
-        bias,
-        scale if is_scaled else bias,
-        shift if is_scaled else bias,
-        len(firsts),
-        len(offsets),
-        N_IN=n_in,
-        N_OUT=n_out,
-        RELU=relu,
-        SCALED=is_scaled,
-        TILE_M=tile_m,
-        TILE_N=tile_n,
-        TILE_K=tile_k,
-        num_warps=warps,
-        num_stages=stages,
-    )
+    # Triton launches on the current device, wherever the tensors lie
+    with torch.cuda.device(out.device) if out.is_cuda else contextlib.nullcontext():
+        _kernel[grid](
+            out,
+            rows,
+            table,
+            firsts,
+            offsets,
+            weight,
+            bias,
+            scale if is_scaled else bias,
+            shift if is_scaled else bias,
+            len(firsts),
+            len(offsets),
+            N_IN=n_in,
+            N_OUT=n_out,
+            RELU=relu,
+            SCALED=is_scaled,
+            TILE_M=tile_m,
+            TILE_N=tile_n,
+            TILE_K=tile_k,
+            num_warps=warps,
+            num_stages=stages,
+        )
 
 
 def _tiles(n_out: int, *, n_bytes: int) -> tuple[int, int, int, int, int]:

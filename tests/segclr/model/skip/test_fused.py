@@ -5,6 +5,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from segclr.model.skip.convolution import has_fused_kernel
+
+CPU = torch.device("cpu")
 
 SCRIPT = """
 import torch
@@ -45,8 +50,13 @@ PLAIN = {"kernel": 3, "stride": 1, "n_in": 16, "n_out": 32, "relu": True, "scale
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float16", 1e-3)])
 def test_the_kernel_gives_the_products_of_the_plain_way(case, dtype, tolerance):
     """In a process of its own: what is compiled for a device cannot be interpreted any more."""
+    assert interpreted(SCRIPT.format(dtype=dtype, tolerance=tolerance, **PLAIN | CASES[case])).endswith(
+        "equal\n"
+    )
+
+
+def interpreted(script):
     pytest.importorskip("triton", reason="Triton is not for this system")
-    script = SCRIPT.format(dtype=dtype, tolerance=tolerance, **PLAIN | CASES[case])
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"TRITON_INTERPRET": "1"},
@@ -55,4 +65,25 @@ def test_the_kernel_gives_the_products_of_the_plain_way(case, dtype, tolerance):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("equal\n")
+    return done.stdout
+
+
+def test_where_the_kernel_runs_nothing_speaks_against_it():
+    script = "import torch; from segclr.model.skip.fused import why_not_here; print(why_not_here({}))"
+    assert interpreted(script.format('torch.device("cpu")')) == "None\n"
+
+
+def test_where_it_does_not_the_plain_way_is_taken_with_one_warning(monkeypatch):
+    pytest.importorskip("triton", reason="Triton is not for this system")
+    monkeypatch.setattr("segclr.model.skip.fused.why_not_here", lambda _: "RuntimeError: no C compiler")
+    there = torch.device("cuda:99")
+    with pytest.warns(UserWarning, match=r"Triton does not work on cuda:99.*slower.*no C compiler"):
+        assert not has_fused_kernel(there)
+    assert not has_fused_kernel(there)  # found out once
+    assert not has_fused_kernel(CPU)
+
+
+def test_a_kernel_that_cannot_be_compiled_is_told_with_its_reason():
+    """Compiled, not interpreted, it cannot run on a CPU."""
+    fused = pytest.importorskip("segclr.model.skip.fused", reason="Triton is not for this system")
+    assert "Error: " in fused.why_not_here(CPU)
