@@ -87,7 +87,7 @@ def multiply_seen(
     n_in, n_out = rows.shape[1], out.shape[1]
     tile_m, most_n, most_k, warps, stages = _tiles(n_out, n_bytes=rows.element_size())
     tile_n, tile_k = _divisor(n_out, most_n), _divisor(n_in, most_k)
-    grid = (n_out // tile_n, triton.cdiv(len(firsts), tile_m))
+    grid = (n_out // tile_n * triton.cdiv(len(firsts), tile_m),)  # other axes of a grid end at 65,535
     is_scaled = scale is not None and shift is not None
     # Triton launches on the current device, wherever the tensors lie
     with torch.cuda.device(out.device) if out.is_cuda else contextlib.nullcontext():
@@ -147,8 +147,11 @@ def _kernel(  # type: ignore[no-untyped-def]
     TILE_N: tl.constexpr,
     TILE_K: tl.constexpr,
 ):
-    m = tl.program_id(1).to(tl.int64) * TILE_M + tl.arange(0, TILE_M)
-    n = tl.program_id(0) * TILE_N + tl.arange(0, TILE_N)
+    n_tiles: tl.constexpr = (
+        N_OUT // TILE_N
+    )  # those of one set of outputs run beside each other and share its rows
+    m = (tl.program_id(0) // n_tiles).to(tl.int64) * TILE_M + tl.arange(0, TILE_M)
+    n = tl.program_id(0) % n_tiles * TILE_N + tl.arange(0, TILE_N)
     k = tl.arange(0, TILE_K)
     is_output = m < n_outputs
     first = tl.load(firsts + m, mask=is_output, other=0)
