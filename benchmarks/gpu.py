@@ -341,6 +341,8 @@ def main():
     with np.load(options.input) as stored:
         given = dict(stored)
     device = torch.device(options.device)
+    if device.index is not None:
+        torch.cuda.set_device(device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "the CPU"
     machine = f"{name}, PyTorch {torch.__version__}, Python {platform.python_version()}"
     result = {"machine": machine, "cubes": len(given["cubes"]), "limits": limits(device)}

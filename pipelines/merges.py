@@ -94,7 +94,9 @@ def _fault(run: Run, folder: str) -> str | None:
     told = files.read_json(files.join(folder, _TOLD))
     if not isinstance(told, dict) or told.get("format") != _FORMAT:
         return f"{_TOLD} is not of format {_FORMAT}"
-    if told["embeddings_digest"] != folder_facts(run, TRAINED.folder("embeddings")).digest:
+    if not isinstance(told.get("sha256"), dict):
+        return f"{_TOLD} has no checksums"
+    if told.get("embeddings_digest") != folder_facts(run, TRAINED.folder("embeddings")).digest:
         return "made from other embeddings than the run has now"
     for name, digest in told["sha256"].items():
         if files.sha256(files.read_bytes(files.join(folder, name))) != digest:

@@ -123,8 +123,9 @@ def read_node_result(run: Run, place: str) -> tuple[dict[str, NDArray[Any]], dic
     if files.sha256(files.read_bytes(url)) != told.get("sha256"):
         msg = f"{url} does not have the checksum that the JSON beside it tells: {again}"
         raise CorruptDataError(msg)
-    if folder_facts(run, told["embeddings"]).digest != told["embeddings_digest"]:
-        msg = f"{url} was made from other embeddings than {told['embeddings']} holds now: {again}"
+    made_from = str(told.get("embeddings"))
+    if folder_facts(run, made_from).digest != told.get("embeddings_digest"):
+        msg = f"{url} was made from other embeddings than {made_from} holds now: {again}"
         raise DataError(msg)
     return read_columns(url), told
 

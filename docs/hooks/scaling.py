@@ -25,7 +25,7 @@ PAGE = Path(__file__).resolve().parents[1] / "scaling.md"
 """Its tables stand between ``<!-- made: NAME -->`` and ``<!-- end -->``."""
 
 _ASSUMED = (
-    "plan.gpu_tflops=77",
+    "plan.gpu_tflops=57",
     "plan.price_per_core_hour=0.04",
     "plan.price_per_gpu_hour=2",
     "plan.price_per_tb_month=20",

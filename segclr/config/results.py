@@ -35,8 +35,8 @@ class EmbedConfig(Section):
     engine: Engine = Field(
         "auto",
         description="dense: PyTorch on whole cubes; skip_empty: only where a cube can differ from an empty "
-        "one, the same to rounding; openvino: whole cubes, CPU, extra of that name; auto: skip_empty on CPUs "
-        "for cubes of 96 voxels or more where the network allows it, else dense",
+        "one, the same to rounding; openvino: whole cubes, CPU, extra of that name; auto: skip_empty for "
+        "large cubes where the network allows it (CPU: 96 voxels or more, CUDA with Triton: 64), else dense",
     )
     compile: bool = Field(
         default=False, description="engine dense: compiled by PyTorch, which needs a C++ compiler"

@@ -123,6 +123,10 @@ class Encoder:
         )
         return predict(predictor, cubes, batch_size=batch_size, device=device)
 
+    def free_memory(self) -> None:
+        """Let go of what ``embed`` keeps for its next call: converted weights and room for activations."""
+        self._predictors.forget()
+
     def save(self, url: str) -> None:
         """Write ``model.safetensors`` and, once that is whole, ``config.json`` into the folder ``url``."""
         content = weights_to_bytes(self.network)

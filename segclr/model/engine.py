@@ -9,7 +9,7 @@ from segclr.errors import EncoderError
 from segclr.model.network import EncoderNetwork
 from segclr.model.openvino import OpenVinoPredictor
 from segclr.model.predictor import DensePredictor, Predictor
-from segclr.model.skip import SkipEmptyPredictor, has_fused_kernel, why_not_skip
+from segclr.model.skip import SkipEmptyPredictor, is_made_for, why_not_skip
 
 __all__ = ["PredictorCache", "make_predictor", "resolve_engine"]
 
@@ -17,16 +17,22 @@ _ALLOWED = ("auto", "dense", "skip_empty", "openvino")
 
 
 _SKIP_FROM_VX = {"cpu": 96, "cuda": 64}
-"""Without their empty space real masked cubes of 129 voxels took at most 0.6 of the time, at any width. Those
-of 65 voxels took as long as with it on a CPU, those of 49 on a GPU, smaller ones longer (docs/speed.md)."""
+"""Without their empty space real masked cubes of 129 voxels took at most 0.6 of the time. It made no
+difference to those of 65 voxels on a CPU and of 49 and 33 on a GPU (docs/speed.md)."""
 
 
 def resolve_engine(
-    engine: Engine, network: EncoderNetwork, *, size_vx: int, device: torch.device, compiled: bool
+    engine: Engine,
+    network: EncoderNetwork,
+    *,
+    size_vx: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    compiled: bool,
 ) -> Engine:
     """``auto`` is ``skip_empty`` for large cubes where the network allows it; else ``dense``.
 
-    That is so on CPUs and on CUDA devices with Triton; on other devices ``skip_empty`` must be asked for.
+    That is so on CPUs, and on CUDA devices where Triton's kernel takes the network's channels.
 
     Raises:
         EncoderError: the engine is unknown, or cannot run this network on this device.
@@ -35,9 +41,9 @@ def resolve_engine(
         msg = f"engine must be {', '.join(_ALLOWED)}; got {engine!r}"
         raise EncoderError(msg)
     if engine == "auto":
-        is_made_for = device.type == "cpu" or has_fused_kernel(device)
-        worthwhile = is_made_for and size_vx >= _SKIP_FROM_VX[device.type] and not compiled
-        return "skip_empty" if worthwhile and why_not_skip(network.backbone) is None else "dense"
+        is_large = device.type in _SKIP_FROM_VX and size_vx >= _SKIP_FROM_VX[device.type]
+        allowed = is_large and not compiled and why_not_skip(network.backbone) is None
+        return "skip_empty" if allowed and is_made_for(device, network.backbone, dtype) else "dense"
     if compiled and engine != "dense":
         msg = f"compile is for engine dense, got engine {engine}"
         raise EncoderError(msg)
@@ -61,7 +67,7 @@ def make_predictor(
     Raises:
         EncoderError: the engine cannot run this network on this device, or its package is not installed.
     """
-    resolved = resolve_engine(engine, network, size_vx=size_vx, device=device, compiled=compiled)
+    resolved = resolve_engine(engine, network, size_vx=size_vx, device=device, dtype=dtype, compiled=compiled)
     if resolved == "skip_empty":
         return SkipEmptyPredictor(network, size_vx=size_vx, dtype=dtype)
     if resolved == "openvino":
@@ -77,6 +83,10 @@ class PredictorCache:
         self._key: object = None
         self._held: list[torch.Tensor] = []
         self._predictor: Predictor | None = None
+
+    def forget(self) -> None:
+        """Let go of the predictor and its memory."""
+        self._key, self._held, self._predictor = None, [], None
 
     def get(
         self,

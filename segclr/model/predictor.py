@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
@@ -20,6 +21,23 @@ class Predictor(Protocol):
 
     def __call__(self, cubes: torch.Tensor) -> torch.Tensor:
         """Masked cubes uint8 [n, z, y, x] on the predictor's device -> embeddings float32 [n, d] there."""
+
+
+def _true_float32(device: torch.device) -> AbstractContextManager[None]:
+    """No TensorFloat-32 within; what the user chose by PyTorch's ``fp32_precision`` stands."""
+    cudnn = torch.backends.cudnn
+    chosen = {getattr(module, "fp32_precision", "none") for module in (torch.backends, cudnn)}
+    if device.type != "cuda" or chosen != {"none"}:
+        return nullcontext()
+    try:
+        is_on = cudnn.allow_tf32
+    except RuntimeError:  # chosen for convolutions, or for recurrent networks, alone
+        return nullcontext()
+    if not is_on:
+        return nullcontext()
+    same = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    context: AbstractContextManager[None] = cudnn.flags(**same, allow_tf32=False)
+    return context
 
 
 class FromBytes(nn.Module):
@@ -39,8 +57,7 @@ class FromBytes(nn.Module):
 class DensePredictor:
     """The whole cube through PyTorch's layers, compiled by PyTorch on request.
 
-    On a CUDA device float32 is float32, not TensorFloat-32, which PyTorch takes for convolutions unless told
-    otherwise, and cuDNN tries its algorithms at the first batch of each size.
+    On a CUDA device float32 is float32, not TensorFloat-32 as PyTorch takes for convolutions by default.
     """
 
     def __init__(
@@ -59,7 +76,7 @@ class DensePredictor:
         use_autocast = self._dtype != torch.float32
         with (
             torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False),
+            _true_float32(self._device),
             torch.autocast(self._device.type, dtype=self._dtype, enabled=use_autocast),
         ):
             embeddings: torch.Tensor = (self._eager if self._compiled is None else self._run_compiled)(cubes)

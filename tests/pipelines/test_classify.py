@@ -175,6 +175,11 @@ def test_validate_looks_at_classifiers_and_predictions(halved_run):
     ]
     assert all("fit it again" in fault for fault in faults)
     files.write_bytes(config, encoder)
+    told = files.read_json(table.replace(".parquet", ".json"))
+    kept = {name: told[name] for name in ("format", "sha256")}
+    files.write_json(table.replace(".parquet", ".json"), kept)
+    (torn,) = [f for f in run_faults(halved_run.url)[0] if f not in before]
+    assert torn.startswith("predictions/compartment-euclidean-0um: ")
     files.remove(halved_run.path("classifiers", "compartment-euclidean-0um-resnet", "config.json"))
     files.remove(table.replace(".parquet", ".json"))
     ours = [f for f in run_faults(halved_run.url)[0] if f not in before]

@@ -103,6 +103,9 @@ def test_validate_finds_scores_that_are_damaged_old_or_not_whole(typed_run):
     (old,) = new_faults()
     assert "made from other embeddings" in old
     assert "segclr classify merges" in old
+    files.write_json(f"{folder}/scores.json", {"format": told["format"]})
+    (torn,) = new_faults()
+    assert "scores.json has no checksums" in torn
     files.remove(f"{folder}/scores.json")
     (half,) = new_faults()
     assert half.startswith("predictions/merges-path-1um: no such file")

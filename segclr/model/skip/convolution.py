@@ -14,36 +14,37 @@ from segclr.model.skip.neighbours import Neighbours
 from segclr.model.skip.sparse_map import MapStore, SparseMap
 from segclr.model.skip.window import Window
 
-__all__ = ["RowConvolution", "has_fused_kernel"]
+__all__ = ["RowConvolution", "is_fused"]
 
 _CHUNK_BYTES = 1 << 22
 _MIN_CHUNK = 1024
 """Gathered rows should stay in the cache, but weights of many channels should not be read for a few rows."""
 
 
+_SMALLEST_TILE = 16
+
+
+def is_fused(device: torch.device, dtype: torch.dtype, *, n_in: int, n_out: int) -> bool:
+    """Whether gather and product are one kernel: on CUDA devices with Triton, for channels that fit."""
+    fits = n_in % _SMALLEST_TILE == 0 and n_out % _SMALLEST_TILE == 0
+    return device.type == "cuda" and fits and _triton_works(device, dtype)
+
+
 @functools.cache
-def has_fused_kernel(device: torch.device) -> bool:
-    """Whether gathering and product can be one kernel: on CUDA devices, where Triton is installed and works.
-
-    It is tried once a process; a warning says why it does not work.
-    """
-    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+def _triton_works(device: torch.device, dtype: torch.dtype) -> bool:
+    """Tried once a process; a warning says why it does not. Without Triton installed nothing is said."""
+    if importlib.util.find_spec("triton") is None:
         return False
-    from segclr.model.skip.fused import why_not_here
+    try:
+        from segclr.model.skip.fused import why_not_here
 
-    reason = why_not_here(device)
+        reason = why_not_here(device, dtype)
+    except ImportError as error:
+        reason = str(error)
     if reason is not None:
         msg = f"Triton does not work on {device}, so skipping empty space is several times slower: {reason}"
         warnings.warn(msg, stacklevel=2)
     return reason is None
-
-
-def _is_fused(device: torch.device, *, n_in: int, n_out: int) -> bool:
-    if not has_fused_kernel(device):
-        return False
-    from segclr.model.skip.fused import fits
-
-    return fits(n_in, n_out)
 
 
 class RowConvolution:
@@ -68,10 +69,10 @@ class RowConvolution:
         self._relu = folded.relu
         self._scale = None if folded.scale is None else folded.scale.to(dtype)
         self._shift = None if folded.shift is None else folded.shift.to(dtype)
-        self._is_fused = _is_fused(device, n_in=c_in, n_out=c_out)
+        self._is_fused = is_fused(device, dtype, n_in=c_in, n_out=c_out)
         row_bytes = len(self._weight) * self._weight.element_size()
         in_cache = max(_CHUNK_BYTES // row_bytes, min(_MIN_CHUNK, c_out * 2))
-        self._chunk = 0 if self._is_fused else chunk_rows(in_cache, device)
+        self._chunk = 0 if self._is_fused else chunk_rows(in_cache, device, row_bytes=row_bytes)
         self._gathered = self._weight.new_empty((self._chunk * window.n_seen, c_in))
 
     def store(self) -> MapStore:

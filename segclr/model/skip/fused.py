@@ -13,31 +13,24 @@ import torch
 import triton
 import triton.language as tl
 
-__all__ = ["fits", "multiply_seen", "why_not_here"]
+__all__ = ["multiply_seen", "why_not_here"]
 
 _OF_16_BITS = {64: (128, 64, 64, 4, 5), 128: (128, 128, 64, 8, 5), 256: (128, 256, 64, 8, 4)}
-"""By the most channels out: outputs, channels out and channels in of a tile, warps and stages. These were the
-fastest of six or seven on an H100 (docs/speed.md)."""
+"""By the most channels out: outputs, channels out and channels in of a tile, warps and stages; the fastest of
+six or seven that were tried on an H100."""
 _OF_32_BITS = (64, 64, 32, 4, 3)
 
-_SMALLEST = 16
-"""Least edge of a tile's product."""
 
-
-def fits(n_in: int, n_out: int) -> bool:
-    """Whether the channels divide into tiles."""
-    return n_in % _SMALLEST == 0 and n_out % _SMALLEST == 0
-
-
-def why_not_here(device: torch.device) -> str | None:
-    """Why the kernel cannot run on a device, found by running it; None: it can.
+def why_not_here(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why the kernel cannot run on a device, found by running its largest tile; None: it can.
 
     Triton compiles as it goes, for which it needs a C compiler and a device that it knows.
     """
-    ones = torch.ones((_SMALLEST, _SMALLEST), device=device)
+    n = max(_OF_16_BITS)
+    ones = torch.ones((n, n), dtype=dtype, device=device)
     out = torch.empty_like(ones)
-    nothing = torch.zeros(_SMALLEST, device=device)
-    at = torch.zeros(_SMALLEST, dtype=torch.int64, device=device)
+    nothing = torch.zeros(n, dtype=dtype, device=device)
+    at = torch.zeros(n, dtype=torch.int64, device=device)
     try:
         multiply_seen(
             out,
@@ -51,7 +44,7 @@ def why_not_here(device: torch.device) -> str | None:
             scale=None,
             shift=None,
         )
-        is_right = bool((out == _SMALLEST).all())
+        is_right = bool((out == n).all())
     except Exception as error:  # noqa: BLE001  whatever it is, there is another way
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
     return None if is_right else "its products are wrong"
@@ -73,7 +66,7 @@ def multiply_seen(
     """``relu(seen @ weight + bias) * scale + shift`` into ``out`` [m, c_out], summed in float32.
 
     Args:
-        out: contiguous, of the kind of ``rows`` and ``weight``.
+        out: contiguous, of the kind of ``rows`` and ``weight``; channels are multiples of 16.
         rows: [r, c_in].
         table: int32 [voxels], the row of each voxel of the padded map.
         firsts: int64 [m], first voxel that each output sees.
@@ -166,7 +159,7 @@ def _kernel(  # type: ignore[no-untyped-def]
         sums = tl.dot(seen, weights, sums, input_precision="ieee")
     sums += tl.load(bias + n).to(tl.float32)[None, :]
     if RELU:
-        sums = tl.maximum(sums, 0.0)
+        sums = tl.where(sums < 0.0, 0.0, sums)  # a maximum with 0 would hide what is not a number
     if SCALED:
         sums = sums * tl.load(scale + n).to(tl.float32)[None, :] + tl.load(shift + n).to(tl.float32)[None, :]
     tl.store(out + m[:, None] * N_OUT + n[None, :], sums.to(out.dtype.element_ty), mask=is_output[:, None])

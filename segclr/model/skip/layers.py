@@ -13,7 +13,7 @@ from segclr.geometry import Triple
 from segclr.model.legacy import POOL, POOL_STRIDE, LegacyBlock, LegacyResNet3d, SameConv3d
 from segclr.model.resnet3d import BasicBlock, BottleneckBlock, ResNet3d
 from segclr.model.skip.block import RowBlock
-from segclr.model.skip.convolution import RowConvolution
+from segclr.model.skip.convolution import RowConvolution, is_fused
 from segclr.model.skip.folded import FoldedConvolution, Relu, fold
 from segclr.model.skip.pool import RowMaxPool
 from segclr.model.skip.sparse_map import MapStore
@@ -21,7 +21,7 @@ from segclr.model.skip.stem import RowStem
 from segclr.model.skip.window import Window, triple
 from segclr.model.stems import SpaceToDepth
 
-__all__ = ["Layers", "read_layers", "why_not_skip"]
+__all__ = ["Layers", "is_made_for", "read_layers", "why_not_skip"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,15 @@ def why_not_skip(backbone: nn.Module) -> str | None:
     if any(isinstance(module, nn.GroupNorm) for module in backbone.modules()):
         return "group norm mixes all of space, so that no activation is that of an empty cube"
     return None
+
+
+def is_made_for(device: torch.device, backbone: nn.Module, dtype: torch.dtype) -> bool:
+    """Whether it pays: on CPUs, and on CUDA devices where the kernel takes every convolution but the stem."""
+    if device.type == "cpu":
+        return True
+    stages = [module for name, module in backbone.named_modules() if name.startswith("stages.")]
+    layers = [module for module in stages if isinstance(module, nn.Conv3d)]
+    return all(is_fused(device, dtype, n_in=layer.in_channels, n_out=layer.out_channels) for layer in layers)
 
 
 def read_layers(backbone: nn.Module, *, size_vx: int, dtype: torch.dtype) -> Layers:

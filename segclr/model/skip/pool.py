@@ -21,7 +21,8 @@ class RowMaxPool:
         """``padding`` [c] is what lies beyond the result's border; rows are of its kind, on its device."""
         self.store = MapStore(window.n_out, padding)
         self._neighbours = Neighbours(window, padding.device)
-        self._chunk = chunk_rows(_IN_CACHE, padding.device)
+        row_bytes = window.n_seen * padding.nbytes
+        self._chunk = chunk_rows(_IN_CACHE, padding.device, row_bytes=row_bytes)
         self._gathered = padding.new_empty((self._chunk * window.n_seen, len(padding)))
 
     def __call__(self, x: SparseMap) -> SparseMap:

@@ -22,7 +22,8 @@ class SkipEmptyPredictor:
     borders included. So each layer's map has the empty cube's rows once for all cubes, computed here from the
     weights with nothing skipped, and rows of its own for what sees an active voxel of the map before it.
     Weights are copied and converted here: a predictor does not follow a network that changes (``Encoder``
-    makes a new one). It uses its memory again and again, so one thread may call it at a time.
+    makes a new one). It uses its memory again and again, so one thread may call it at a time; where memory is
+    full it lets go of it, so that a smaller batch may fit.
     """
 
     def __init__(self, network: EncoderNetwork, *, size_vx: int, dtype: torch.dtype) -> None:
@@ -44,7 +45,12 @@ class SkipEmptyPredictor:
     def __call__(self, cubes: torch.Tensor) -> torch.Tensor:
         """Masked cubes uint8 [n, z, y, x], 0 as background -> embeddings float32 [n, d]."""
         with torch.inference_mode():
-            features = [self._features(part) for part in torch.split(cubes, self._at_once)]
+            try:
+                features = [self._features(part) for part in torch.split(cubes, self._at_once)]
+            except RuntimeError:  # full memory is one
+                for store in self._layers.stores:
+                    store.release()
+                raise
             return self._network.bottleneck(torch.cat(features)).float()
 
     def _features(self, cubes: torch.Tensor) -> torch.Tensor:

@@ -59,11 +59,17 @@ class MapStore:
         """Rows for the activations of as many voxels, [n_active, c]."""
         wanted = self._first + n_active
         if wanted > len(self._rows):
-            grown = self._rows.new_empty((wanted + wanted // 4, self._rows.shape[1]))
-            grown[: self._first] = self._rows[: self._first]
-            self._rows = grown
+            self.release()  # before there is more: both at once might not fit
+            shared = self._rows
+            self._rows = shared.new_empty((wanted + wanted // 4, shared.shape[1]))
+            self._rows[: self._first] = shared
         self.n_active = n_active
         return self._rows[self._first : wanted]
+
+    def release(self) -> None:
+        """Let go of the room for active voxels; the rows that all cubes share stay."""
+        self._rows = self._rows[: self._first].clone()
+        self.n_active = 0
 
     def map(self, at: torch.Tensor, *, n_cubes: int) -> SparseMap:
         """The map whose active voxels, flat over the batch [n_active], have the rows that ``room`` gave."""

@@ -52,11 +52,12 @@ class RowStem:
         runs = Window((kz, ky, 1), stride, (0, 0, 0), n_words, window.n_out)
         self._runs = Neighbours(runs, device)
         self._offsets = runs.offsets(device)
-        self._chunk = chunk_rows(_IN_CACHE, device)
         self._n_channels = folded.weight.shape[1]
         weight = F.pad(folded.weight, (0, kernel[2] * voxels - kx)).flatten(1).t()
         scale = 255 if self._n_channels == 1 else 1  # bytes are 0 to 255
         self._weight = (weight / scale).to(dtype).contiguous()
+        row_bytes = len(self._weight) * self._weight.element_size()
+        self._chunk = chunk_rows(_IN_CACHE, device, row_bytes=row_bytes)
         self._bias = folded.bias.to(dtype)
         self._relu = folded.relu
         self.store = MapStore(window.n_out, torch.full_like(self._bias, padding))

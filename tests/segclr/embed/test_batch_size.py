@@ -39,6 +39,13 @@ def test_an_encoder_is_tried_on_its_device():
         find_batch_size(encoder, device=cpu, config=EmbedConfig(), memory_gb=1e-3)
 
 
+def test_nothing_of_the_batch_that_was_too_large_is_kept():
+    config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
+    encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)
+    find_batch_size(encoder, device=torch.device("cpu"), config=EmbedConfig(), memory_gb=1e3)
+    assert encoder._predictors._predictor is None
+
+
 def test_memory_of_earlier_work_does_not_count():
     config = EncoderConfig(depth=10, width=0.125, stem="patch", bottleneck_hidden=16)
     encoder = Encoder.untrained(config, voxel_size_nm=(1, 1, 1), size_vx=9, seed=0)

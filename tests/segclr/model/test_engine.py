@@ -85,17 +85,19 @@ def test_a_predictor_is_made_once_for_the_same_weights(cubes):
         ({}, 129, "cuda", False, False, "dense"),
         ({}, 65, "cuda", True, False, "skip_empty"),
         ({}, 49, "cuda", True, False, "dense"),
+        ({"width": 0.375}, 129, "cuda", True, False, "dense"),  # 24 channels are no tiles
+        ({"width": 0.375}, 129, "cpu", False, False, "skip_empty"),
+        ({"stem": "patch"}, 129, "cuda", True, False, "skip_empty"),
         ({}, 129, "mps", True, False, "dense"),
         ({"norm": "group"}, 129, "cpu", False, False, "dense"),
         ({"norm": "group"}, 129, "cuda", True, False, "dense"),
     ],
 )
 def test_auto_skips_where_it_can_and_pays(config, size_vx, device, has_triton, compiled, engine, monkeypatch):
-    monkeypatch.setattr(
-        "segclr.model.engine.has_fused_kernel", lambda device: has_triton and device.type == "cuda"
-    )
-    network = make(**config).network
+    monkeypatch.setattr("segclr.model.skip.convolution._triton_works", lambda *_: has_triton)
+    network = make(**{"width": 0.5} | config).network
     where = {"size_vx": size_vx, "device": torch.device(device), "compiled": compiled}
+    where["dtype"] = torch.bfloat16
     assert resolve_engine("auto", network, **where) == engine
 
 
@@ -117,7 +119,9 @@ def test_group_norm_is_refused_by_name_and_dense_by_auto(cubes):
 )
 def test_engines_that_cannot_run_are_refused(engine, device, compiled, words):
     with pytest.raises(EncoderError, match=words):
-        resolve_engine(engine, make().network, size_vx=129, device=device, compiled=compiled)
+        resolve_engine(
+            engine, make().network, size_vx=129, device=device, dtype=torch.float32, compiled=compiled
+        )
 
 
 def test_without_openvino_the_extra_is_named(cubes, monkeypatch):

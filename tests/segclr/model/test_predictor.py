@@ -1,11 +1,14 @@
 """The dense predictor: compiled the same, and eager where nothing compiles."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from segclr.config import EncoderConfig
 from segclr.model.network import build_network
-from segclr.model.predictor import DensePredictor
+from segclr.model.predictor import DensePredictor, _true_float32
 
 CPU = torch.device("cpu")
 
@@ -51,3 +54,30 @@ def test_without_a_compiler_it_goes_on_with_one_warning(network, cubes, monkeypa
     assert len(caught) == 1
     assert torch.equal(got, want)
     assert torch.equal(predict(cubes), want)
+
+
+def test_float32_on_a_gpu_is_no_tensorfloat_and_all_is_as_before_afterwards(monkeypatch):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "deterministic", True)
+    assert cudnn.allow_tf32
+    with _true_float32(torch.device("cuda")):
+        assert not cudnn.allow_tf32
+        assert cudnn.deterministic
+    assert cudnn.allow_tf32
+    with _true_float32(CPU):
+        assert cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("where", ["", ".cudnn", ".cudnn.conv"])
+def test_what_the_user_chose_for_float32_stands(where):
+    """In a process of its own: PyTorch cannot go back."""
+    script = f"""
+import torch
+from segclr.model.predictor import _true_float32
+torch.backends{where}.fp32_precision = "ieee"
+with _true_float32(torch.device("cuda")):
+    assert torch.backends{where}.fp32_precision == "ieee"
+assert torch.backends{where}.fp32_precision == "ieee"
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

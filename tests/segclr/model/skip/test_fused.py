@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from segclr.model.skip.convolution import has_fused_kernel
+from segclr.model.skip.convolution import is_fused
 
 CPU = torch.device("cpu")
 
@@ -69,21 +69,57 @@ def interpreted(script):
 
 
 def test_where_the_kernel_runs_nothing_speaks_against_it():
-    script = "import torch; from segclr.model.skip.fused import why_not_here; print(why_not_here({}))"
-    assert interpreted(script.format('torch.device("cpu")')) == "None\n"
+    script = (
+        "import torch; from segclr.model.skip.fused import why_not_here; "
+        "print(*(why_not_here(torch.device('cpu'), kind) for kind in (torch.float32, torch.float16)))"
+    )
+    assert interpreted(script) == "None None\n"
 
 
 def test_where_it_does_not_the_plain_way_is_taken_with_one_warning(monkeypatch):
     pytest.importorskip("triton", reason="Triton is not for this system")
-    monkeypatch.setattr("segclr.model.skip.fused.why_not_here", lambda _: "RuntimeError: no C compiler")
+    monkeypatch.setattr("segclr.model.skip.fused.why_not_here", lambda *_: "RuntimeError: no C compiler")
     there = torch.device("cuda:99")
     with pytest.warns(UserWarning, match=r"Triton does not work on cuda:99.*slower.*no C compiler"):
-        assert not has_fused_kernel(there)
-    assert not has_fused_kernel(there)  # found out once
-    assert not has_fused_kernel(CPU)
+        assert not is_fused(there, torch.float32, n_in=64, n_out=64)
+    assert not is_fused(there, torch.float32, n_in=64, n_out=128)  # found out once
+    assert not is_fused(CPU, torch.float32, n_in=64, n_out=64)
 
 
 def test_a_kernel_that_cannot_be_compiled_is_told_with_its_reason():
     """Compiled, not interpreted, it cannot run on a CPU."""
     fused = pytest.importorskip("segclr.model.skip.fused", reason="Triton is not for this system")
-    assert "Error: " in fused.why_not_here(CPU)
+    assert "Error: " in fused.why_not_here(CPU, torch.float32)
+
+
+COMPILED = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from segclr.model.skip.fused import _kernel, _tiles
+
+tile_m, tile_n, tile_k, warps, stages = _tiles(256, n_bytes={n_bytes})
+tensors = ("out", "rows", "weight", "bias", "scale", "shift")
+signature = dict.fromkeys(tensors, "*{kind}") | {{"table": "*i32", "firsts": "*i64", "offsets": "*i64"}}
+signature |= {{"n_outputs": "i32", "n_seen": "i32"}}
+sizes = {{"N_IN": 256, "N_OUT": 256, "RELU": True, "SCALED": True}}
+sizes |= {{"TILE_M": tile_m, "TILE_N": tile_n, "TILE_K": tile_k}}
+in_order = {{name: signature.get(name, "constexpr") for name in _kernel.arg_names}}
+source = ASTSource(_kernel, in_order, {{(_kernel.arg_names.index(k),): v for k, v in sizes.items()}})
+options = {{"num_warps": warps, "num_stages": stages}}
+built = triton.compile(source, target=GPUTarget("cuda", {capability}, 32), options=options)
+print("max.f32" in built.asm["ptx"], built.metadata.shared <= {memory})
+"""
+
+
+@pytest.mark.parametrize(("kind", "n_bytes"), [("bf16", 2), ("fp32", 4)])
+@pytest.mark.parametrize(("capability", "memory"), [(80, 166_912), (90, 232_448)])
+def test_it_compiles_for_gpus_fits_them_and_hides_nothing_that_is_not_a_number(
+    kind, n_bytes, capability, memory
+):
+    """A GPU's maximum of NaN and 0 is 0; the interpreter's is not, so the compiled code is looked at."""
+    pytest.importorskip("triton", reason="Triton is not for this system")
+    script = COMPILED.format(kind=kind, n_bytes=n_bytes, capability=capability, memory=memory)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[-2000:]) == (0, "")
+    assert done.stdout == "False True\n"

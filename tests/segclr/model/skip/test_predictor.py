@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from segclr.config import EncoderConfig
 from segclr.errors import EncoderError
+from segclr.model.inference import predict
 from segclr.model.network import build_network
 from segclr.model.skip import SkipEmptyPredictor
 from segclr.model.skip.sparse_map import MapStore
@@ -183,3 +184,24 @@ def test_little_is_computed_of_a_little_occupied_cube(legacy):
     assert n_active[0] == 3 * 3 * 4  # outputs of the 7^3 kernel of stride 2; along x a word is two voxels
     assert n_active[1] <= 3**3
     assert n_active[2] <= 5**3
+
+
+@pytest.mark.parametrize("n_cubes", [2, 9])
+def test_after_full_memory_a_smaller_batch_fits(n_cubes, monkeypatch):
+    """What the layers before the full one took is given back: else not even one cube would fit any more."""
+    net = small(stages=2)
+    cubes = textured(np.stack(list(shapes(13)))[-1:]).repeat(n_cubes, 1, 1, 1)
+    predictor = SkipEmptyPredictor(net, size_vx=13, dtype=torch.float32)
+    want = predictor(cubes[:1])
+    limit, room = 1.2 * sum(store._rows.nbytes for store in predictor._layers.stores), MapStore.room
+
+    def limited(store, n_active):
+        got = room(store, n_active)
+        if sum(s._rows.nbytes for s in predictor._layers.stores) > limit:
+            raise torch.OutOfMemoryError
+        return got
+
+    monkeypatch.setattr(MapStore, "room", limited)
+    with pytest.warns(UserWarning, match=r"does not fit.*going on with"):
+        got = predict(predictor, cubes, batch_size=n_cubes, device=torch.device("cpu"))
+    assert_same(got, want.expand(n_cubes, -1))
