@@ -2,7 +2,7 @@
 
 Two other skips are allowed, of what ``.ci/run`` installs and pip cannot: tests/pipelines/test_slurm.py, where
 Debian's slurm-wlm and munge are not installed or the tests do not run as root, and what opens a browser,
-where there is no Chromium.
+where there is no Chromium. On other systems than Linux on x86-64 two more: Triton and signal stacks.
 """
 
 import signal

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import warnings
-
 import torch
 
 from segclr.model.skip.chunk import chunk_rows
 from segclr.model.skip.folded import FoldedConvolution
-from segclr.model.skip.neighbours import Neighbours
+from segclr.model.skip.fused_where import is_fused
+from segclr.model.skip.neighbours import Neighbours, RowsSeen
 from segclr.model.skip.sparse_map import MapStore, SparseMap
 from segclr.model.skip.window import Window
 
-__all__ = ["RowConvolution", "is_fused"]
+__all__ = ["RowConvolution"]
 
 _CHUNK_BYTES = 1 << 22
 _MIN_CHUNK = 1024
 """Gathered rows should stay in the cache, but weights of many channels should not be read for a few rows."""
-
-
-_SMALLEST_TILE = 16
-
-
-def is_fused(device: torch.device, dtype: torch.dtype, *, n_in: int, n_out: int) -> bool:
-    """Whether gather and product are one kernel: on CUDA devices with Triton, for channels that fit."""
-    fits = n_in % _SMALLEST_TILE == 0 and n_out % _SMALLEST_TILE == 0
-    return device.type == "cuda" and fits and _triton_works(device, dtype)
-
-
-@functools.cache
-def _triton_works(device: torch.device, dtype: torch.dtype) -> bool:
-    """Tried once a process; a warning says why it does not. Without Triton installed nothing is said."""
-    if importlib.util.find_spec("triton") is None:
-        return False
-    try:
-        from segclr.model.skip.fused import why_not_here
-
-        reason = why_not_here(device, dtype)
-    except ImportError as error:
-        reason = str(error)
-    if reason is not None:
-        msg = f"Triton does not work on {device}, so skipping empty space is several times slower: {reason}"
-        warnings.warn(msg, stacklevel=2)
-    return reason is None
 
 
 class RowConvolution:
@@ -90,21 +61,22 @@ class RowConvolution:
             multiply_seen(
                 out,
                 x.rows,
-                table=seen.table,
-                firsts=seen.firsts,
-                offsets=seen.offsets,
+                seen,
                 weight=self._weight,
                 bias=self._bias,
                 relu=self._relu,
                 scale=self._scale,
                 shift=self._shift,
             )
-            return
-        for start in range(0, len(at), self._chunk):
+        else:
+            self._fill_by_pieces(out, x.rows, seen)
+
+    def _fill_by_pieces(self, out: torch.Tensor, rows: torch.Tensor, seen: RowsSeen) -> None:
+        for start in range(0, len(out), self._chunk):
             some = slice(start, start + self._chunk)
             wanted = seen[some]
             gathered = self._gathered[: len(wanted)]
-            torch.index_select(x.rows, 0, wanted, out=gathered)
+            torch.index_select(rows, 0, wanted, out=gathered)
             torch.addmm(self._bias, gathered.view(-1, len(self._weight)), self._weight, out=out[some])
         if self._relu:
             out.relu_()

@@ -13,6 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
+from segclr.model.skip.neighbours import RowsSeen
+
 __all__ = ["multiply_seen", "why_not_here"]
 
 _OF_16_BITS = {64: (128, 64, 64, 4, 5), 128: (128, 128, 64, 8, 5), 256: (128, 256, 64, 8, 4)}
@@ -35,9 +37,7 @@ def why_not_here(device: torch.device, dtype: torch.dtype) -> str | None:
         multiply_seen(
             out,
             ones,
-            table=at.to(torch.int32),
-            firsts=at,
-            offsets=at[:1],
+            RowsSeen(at.to(torch.int32), at, at[:1]),
             weight=ones,
             bias=nothing,
             relu=True,
@@ -53,10 +53,8 @@ def why_not_here(device: torch.device, dtype: torch.dtype) -> str | None:
 def multiply_seen(
     out: torch.Tensor,
     rows: torch.Tensor,
+    seen: RowsSeen,
     *,
-    table: torch.Tensor,
-    firsts: torch.Tensor,
-    offsets: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor,
     relu: bool,
@@ -68,9 +66,7 @@ def multiply_seen(
     Args:
         out: contiguous, of the kind of ``rows`` and ``weight``; channels are multiples of 16.
         rows: [r, c_in].
-        table: int32 [voxels], the row of each voxel of the padded map.
-        firsts: int64 [m], first voxel that each output sees.
-        offsets: int64 [k], from there to all that it sees.
+        seen: which rows [m, k] each output sees.
         weight: [k * c_in, c_out].
         bias: [c_out].
         relu: whether negative sums become 0.
@@ -80,22 +76,22 @@ def multiply_seen(
     n_in, n_out = rows.shape[1], out.shape[1]
     tile_m, most_n, most_k, warps, stages = _tiles(n_out, n_bytes=rows.element_size())
     tile_n, tile_k = _divisor(n_out, most_n), _divisor(n_in, most_k)
-    grid = (n_out // tile_n * triton.cdiv(len(firsts), tile_m),)  # other axes of a grid end at 65,535
+    grid = (n_out // tile_n * triton.cdiv(len(out), tile_m),)  # other axes of a grid end at 65,535
     is_scaled = scale is not None and shift is not None
     # Triton launches on the current device, wherever the tensors lie
     with torch.cuda.device(out.device) if out.is_cuda else contextlib.nullcontext():
         _kernel[grid](
             out,
             rows,
-            table,
-            firsts,
-            offsets,
+            seen.table,
+            seen.firsts,
+            seen.offsets,
             weight,
             bias,
             scale if is_scaled else bias,
             shift if is_scaled else bias,
-            len(firsts),
-            len(offsets),
+            len(seen.firsts),
+            len(seen.offsets),
             N_IN=n_in,
             N_OUT=n_out,
             RELU=relu,
@@ -140,9 +136,8 @@ def _kernel(  # type: ignore[no-untyped-def]
     TILE_N: tl.constexpr,
     TILE_K: tl.constexpr,
 ):
-    n_tiles: tl.constexpr = (
-        N_OUT // TILE_N
-    )  # those of one set of outputs run beside each other and share its rows
+    # the tiles of one set of outputs run beside each other and share its rows
+    n_tiles: tl.constexpr = N_OUT // TILE_N
     m = (tl.program_id(0) // n_tiles).to(tl.int64) * TILE_M + tl.arange(0, TILE_M)
     n = tl.program_id(0) % n_tiles * TILE_N + tl.arange(0, TILE_N)
     k = tl.arange(0, TILE_K)

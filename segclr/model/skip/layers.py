@@ -13,8 +13,9 @@ from segclr.geometry import Triple
 from segclr.model.legacy import POOL, POOL_STRIDE, LegacyBlock, LegacyResNet3d, SameConv3d
 from segclr.model.resnet3d import BasicBlock, BottleneckBlock, ResNet3d
 from segclr.model.skip.block import RowBlock
-from segclr.model.skip.convolution import RowConvolution, is_fused
+from segclr.model.skip.convolution import RowConvolution
 from segclr.model.skip.folded import FoldedConvolution, Relu, fold
+from segclr.model.skip.fused_where import is_fused
 from segclr.model.skip.pool import RowMaxPool
 from segclr.model.skip.sparse_map import MapStore
 from segclr.model.skip.stem import RowStem

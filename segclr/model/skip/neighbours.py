@@ -7,7 +7,7 @@ import torch
 from segclr.model.skip.sparse_map import PADDING, SparseMap
 from segclr.model.skip.window import Window
 
-__all__ = ["Neighbours", "flat"]
+__all__ = ["Neighbours", "RowsSeen", "flat"]
 
 
 def flat(active: torch.Tensor) -> torch.Tensor:

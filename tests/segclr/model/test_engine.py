@@ -94,7 +94,7 @@ def test_a_predictor_is_made_once_for_the_same_weights(cubes):
     ],
 )
 def test_auto_skips_where_it_can_and_pays(config, size_vx, device, has_triton, compiled, engine, monkeypatch):
-    monkeypatch.setattr("segclr.model.skip.convolution._triton_works", lambda *_: has_triton)
+    monkeypatch.setattr("segclr.model.skip.fused_where._triton_works", lambda *_: has_triton)
     network = make(**{"width": 0.5} | config).network
     where = {"size_vx": size_vx, "device": torch.device(device), "compiled": compiled}
     where["dtype"] = torch.bfloat16

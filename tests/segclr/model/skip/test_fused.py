@@ -1,14 +1,18 @@
 """The GPU's kernel, run by Triton's interpreter: the products of the plain way."""
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from segclr.model.skip.convolution import is_fused
+from segclr.model.skip.fused_where import is_fused
 
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Triton is for Linux on x86-64"
+)
 CPU = torch.device("cpu")
 
 SCRIPT = """
@@ -56,7 +60,6 @@ def test_the_kernel_gives_the_products_of_the_plain_way(case, dtype, tolerance):
 
 
 def interpreted(script):
-    pytest.importorskip("triton", reason="Triton is not for this system")
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"TRITON_INTERPRET": "1"},
@@ -77,7 +80,6 @@ def test_where_the_kernel_runs_nothing_speaks_against_it():
 
 
 def test_where_it_does_not_the_plain_way_is_taken_with_one_warning(monkeypatch):
-    pytest.importorskip("triton", reason="Triton is not for this system")
     monkeypatch.setattr("segclr.model.skip.fused.why_not_here", lambda *_: "RuntimeError: no C compiler")
     there = torch.device("cuda:99")
     with pytest.warns(UserWarning, match=r"Triton does not work on cuda:99.*slower.*no C compiler"):
@@ -88,8 +90,9 @@ def test_where_it_does_not_the_plain_way_is_taken_with_one_warning(monkeypatch):
 
 def test_a_kernel_that_cannot_be_compiled_is_told_with_its_reason():
     """Compiled, not interpreted, it cannot run on a CPU."""
-    fused = pytest.importorskip("segclr.model.skip.fused", reason="Triton is not for this system")
-    assert "Error: " in fused.why_not_here(CPU, torch.float32)
+    from segclr.model.skip.fused import why_not_here
+
+    assert "Error: " in why_not_here(CPU, torch.float32)
 
 
 COMPILED = """
@@ -118,7 +121,6 @@ def test_it_compiles_for_gpus_fits_them_and_hides_nothing_that_is_not_a_number(
     kind, n_bytes, capability, memory
 ):
     """A GPU's maximum of NaN and 0 is 0; the interpreter's is not, so the compiled code is looked at."""
-    pytest.importorskip("triton", reason="Triton is not for this system")
     script = COMPILED.format(kind=kind, n_bytes=n_bytes, capability=capability, memory=memory)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr[-2000:]) == (0, "")
